@@ -69,7 +69,7 @@ pub struct Header {
     pub region_size: u64,
     /// CPUs that have a ring.
     pub cpus: u32,
-    /// Chunks in each CPU's ring.
+    /// Chunks in each CPU's ring, a power of two, at least 2.
     pub chunks_per_cpu: u32,
     /// [`CHUNK_SIZE`].
     pub chunk_size: u32,
