@@ -1,8 +1,31 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! The trace directory: `meta.json` and one `cpuN.eft` file for each CPU. (Skeleton: the types that
-//! the reader gives to [`crate::decode`].)
+//! The trace directory: `meta.json` and one `cpuN.eft` file for each CPU; TRACE.md describes both.
+//! In: chunks of the ring ([`TraceWriter`]) or a path ([`TraceDir`]). Out: files, or [`Block`]s with
+//! exactly the words that were put in. Never here: what a word means beyond its layout, live memory.
+//!
+//! The tour, in the order that data flows: [`writer`] collects chunks to blocks; [`block`] is a
+//! block's header and its way to bytes and back; [`encode`] and [`decode`] turn words into columns
+//! and back, with the same [`model`] of what comes next on both sides and the number coding of
+//! [`value`]; [`columns`] packs the columns; [`reader`] finds the blocks again; [`meta`] is what is
+//! known about the whole recording.
 
 use std::ops::Range;
+
+pub mod block;
+mod columns;
+mod decode;
+mod encode;
+mod error;
+pub mod meta;
+mod model;
+pub mod reader;
+mod value;
+pub mod writer;
+
+pub use error::TraceError;
+pub use meta::{Ended, Meta};
+pub use reader::{BlockInfo, CpuFile, TraceDir};
+pub use writer::{Existing, TraceWriter};
 
 /// A run of words from one chunk of the ring.
 #[derive(Clone, Debug, PartialEq, Eq)]

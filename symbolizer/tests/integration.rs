@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! Tests of the crate from outside, one binary: a module a topic in `integration/`.
+
+mod integration {
+    mod synthetic;
+    mod trace_dir;
+}
