@@ -93,12 +93,10 @@ fn newest_in_lists(series: &str) -> Result<Option<Package>> {
     Ok(newest)
 }
 
-/// Names of real packages: `prefix` ends before the number that a meta package does not have.
+/// Names of real packages that begin with `prefix`.
 fn names(prefix: &str) -> Result<Vec<String>> {
-    let pattern = format!("^{}.*{FLAVOUR}$", prefix.replace('.', "\\."));
-    let found = apt_cache(&["search", "--names-only"], &[pattern])?;
-    let names = found.lines().filter_map(|line| line.split_whitespace().next());
-    Ok(names.filter(|name| is_kernel(name)).map(str::to_owned).collect())
+    let found = apt_cache(&["pkgnames"], &[prefix.to_owned()])?;
+    Ok(found.lines().filter(|name| is_kernel(name)).map(str::to_owned).collect())
 }
 
 /// Whether this is a kernel itself: neither a meta package nor an unsigned twin.

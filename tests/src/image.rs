@@ -92,13 +92,22 @@ impl Image {
         functions
     }
 
-    /// Offset in the file of the byte that is loaded at `address`.
-    pub fn file_offset(&self, address: u64) -> Option<u64> {
-        self.elf().segments().find_map(|segment| {
-            let (offset, size) = segment.file_range();
-            let within = address.checked_sub(segment.address()).filter(|&within| within < size)?;
-            Some(offset + within)
-        })
+    /// A copy of the file with `replacement` at each of `addresses`.
+    ///
+    /// # Errors
+    /// When nothing is loaded at one of them.
+    pub fn with_bytes_at(&self, addresses: &[u64], replacement: &[u8]) -> Result<Vec<u8>> {
+        let segments: Vec<_> = self.elf().segments().map(|segment| (segment.address(), segment.file_range())).collect();
+        let mut copy = self.bytes.clone();
+        for &address in addresses {
+            let offset = segments.iter().find_map(|&(start, (offset, size))| {
+                let within = address.checked_sub(start).filter(|&within| within < size)?;
+                usize::try_from(offset + within).ok()
+            });
+            let place = offset.and_then(|offset| copy.get_mut(offset..offset + replacement.len()));
+            place.with_context(|| format!("nothing is loaded at {address:#x}"))?.copy_from_slice(replacement);
+        }
+        Ok(copy)
     }
 }
 
