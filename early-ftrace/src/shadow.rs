@@ -4,39 +4,19 @@
 //! while its own function graph tracer is off). Interrupts nest on the running task's stack, as their
 //! code does on its kernel stack.
 //!
-//! A stack is [`STACK_SIZE`] bytes, aligned to its size: frame 0 is the base (its pending bit is never
-//! set; it remembers the task's name), the lower half is used, and the upper half is the slack that
+//! A stack is [`STACK_SIZE`] bytes, aligned to its size: frame 0 is the base (never
+//! pending; it remembers the task's name and pid), the lower half is used, and the upper half is the slack that
 //! lets the entry trampoline test one address bit for "full".
 
 use crate::facts;
+pub use early_ftrace_format::shared::{CLAIMED, Frame, FrameBase as Base};
+
 use core::arch::asm;
 use core::sync::atomic::{AtomicU8, Ordering};
 
-/// One open function.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct Frame {
-    /// Low half of the address after the call site.
-    pub site: u32,
-    /// Low half of the time of entry.
-    pub time: u32,
-    /// Where the function returns to.
-    pub ret: u64,
-    /// Stack pointer inside the entry trampoline: the return address lies [`RETURN_SLOT`] above.
-    pub stack: u64,
-    /// Upper half of the time of entry, with [`PENDING`].
-    pub high: u32,
-    /// Zero.
-    pub pad: u32,
-}
-
-/// Bit of [`Frame::high`]: the entry word of this frame has not been written. Whoever clears it (by one
-/// `btr`, atomic with respect to interrupts) writes the word. Bit 63 of a time is never set.
-pub const PENDING: u32 = 1 << 31;
-
 /// [`Frame::high`] of the last frame of a full stack, whose entry word is written: it stays pending so
 /// that each call below it comes by the slow path again.
-pub const FULL: u32 = u32::MAX;
+pub const FULL: u32 = !CLAIMED;
 
 /// From [`Frame::stack`] to the function's return address: two saved registers, and the address after
 /// the call site.
@@ -51,28 +31,7 @@ pub const SLACK_BIT: u32 = 4096;
 /// `log2(STACK_SIZE / 4096)`, for the kernel's page allocator.
 pub const STACK_ORDER: u32 = 1;
 
-const _: () = assert!(size_of::<Frame>() == 32);
-
-/// What lies in a stack's frame 0.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Base {
-    /// First half of the name that was last recorded.
-    pub comm_low: u64,
-    /// Second half.
-    pub comm_high: u64,
-    /// Zero.
-    pub zero: u64,
-    /// Where frame 1 looks for its parent's pending bit: zero.
-    pub high: u32,
-    /// Zero.
-    pub pad: u32,
-}
-
-const _: () = assert!(size_of::<Base>() == size_of::<Frame>());
-const _: () = assert!(core::mem::offset_of!(Base, high) == core::mem::offset_of!(Frame, high));
-
-/// Clears a frame's pending bit; true if it was set: then the caller writes its entry word. One
+/// Claims a frame; true if it was pending: then the caller writes its entry word. One
 /// instruction, since an NMI may want to claim the same frame.
 ///
 /// # Safety
@@ -80,9 +39,9 @@ const _: () = assert!(core::mem::offset_of!(Base, high) == core::mem::offset_of!
 #[inline(always)]
 pub unsafe fn claim(frame: *mut Frame) -> bool {
     let pending: u8;
-    // SAFETY: the caller's word; `btr` with an immediate touches just these four bytes.
+    // SAFETY: the caller's word; `bts` with an immediate touches just these four bytes.
     unsafe {
-        asm!("btr dword ptr [{0}], 31", "setc {1}", in(reg) &raw mut (*frame).high, out(reg_byte) pending,
+        asm!("bts dword ptr [{0}], 31", "setnc {1}", in(reg) &raw mut (*frame).high, out(reg_byte) pending,
              options(nostack));
     }
     pending != 0
@@ -157,19 +116,19 @@ pub fn give(base: usize) {
     }
 }
 
-/// Makes `base` an empty stack: only the base frame and the pending bits must be clear.
+/// Makes `base` an empty stack: no frame is pending.
 ///
 /// # Safety
 /// `base` is a stack of [`STACK_SIZE`] bytes that no task uses.
 pub unsafe fn clear(base: usize) {
     let mut at = base;
-    // SAFETY: inside the stack. Every frame's `high` is cleared: a dead task may have left frames open.
+    // SAFETY: inside the stack. Every frame's `high` is set: a dead task may have left frames open.
     // Volatile keeps the compiler from making it vector stores.
     unsafe {
         (&raw mut (*(base as *mut Base)).comm_low).write_volatile(0);
         (&raw mut (*(base as *mut Base)).comm_high).write_volatile(0);
         while at < base + STACK_SIZE {
-            (&raw mut (*(at as *mut Frame)).high).write_volatile(0);
+            (&raw mut (*(at as *mut Frame)).high).write_volatile(CLAIMED);
             at += size_of::<Frame>();
         }
     }

@@ -4,7 +4,7 @@
 
 use crate::percpu::{epoch, high, irqs_off, now, set_anchor};
 use crate::ring::{put_time, reserve, store};
-use crate::shadow::{FULL, Frame, PENDING, RETURN_SLOT, top_of};
+use crate::shadow::{CLAIMED, FULL, Frame, RETURN_SLOT, top_of};
 use crate::task;
 use crate::trampoline::eft_return_full;
 use early_ftrace_format::encode::entry_word;
@@ -18,9 +18,13 @@ fn give_up(slot: u64) {
     }
 }
 
-/// Writes the entry word of a claimed frame.
-pub fn put_entry(site: u32, time: u64) {
-    while let Some(slot) = reserve(1, 1) {
+/// Writes the entry word of a claimed frame, into `slot` if that is one and the time fits.
+pub fn put_entry(site: u32, time: u64, mut slot: u64) {
+    loop {
+        if slot == 0 {
+            let Some(next) = reserve(1, 1) else { return };
+            slot = next;
+        }
         // The base is read after the slot is reserved: who came between has its words before mine.
         if (time >> 31) as u32 == epoch() {
             set_anchor(time as u32);
@@ -28,6 +32,7 @@ pub fn put_entry(site: u32, time: u64) {
             return;
         }
         give_up(slot);
+        slot = 0;
         if !put_time(time) {
             return;
         }
@@ -50,8 +55,8 @@ pub fn put_timed(low: u32, time: u64) {
 }
 
 /// Whole time of entry of a frame.
-fn entered(frame: &Frame) -> u64 {
-    ((frame.high & !PENDING) as u64) << 32 | frame.time as u64
+pub fn entered(frame: &Frame) -> u64 {
+    ((frame.high & !CLAIMED) as u64) << 32 | frame.time as u64
 }
 
 /// From the entry trampoline: the parent's entry word was claimed, but did not fit.
@@ -61,10 +66,9 @@ fn entered(frame: &Frame) -> u64 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn eft_slow_entry(frame: *const Frame, slot: u64) {
     irqs_off(|| {
-        give_up(slot);
         // SAFETY: the caller's word.
         let frame = unsafe { &*frame };
-        put_entry(frame.site, entered(frame));
+        put_entry(frame.site, entered(frame), slot);
     });
 }
 
@@ -75,11 +79,12 @@ pub unsafe extern "C" fn eft_slow_entry(frame: *const Frame, slot: u64) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn eft_slow_exit(frame: *const Frame, slot: u64, whole: u32) {
     irqs_off(|| {
-        give_up(slot);
         if whole != 0 {
             // SAFETY: the caller's word.
             let frame = unsafe { &*frame };
-            put_entry(frame.site, entered(frame));
+            put_entry(frame.site, entered(frame), slot);
+        } else {
+            give_up(slot);
         }
         put_timed(early_ftrace_format::word::EXIT_LOW, now());
     });
@@ -97,8 +102,8 @@ pub unsafe extern "C" fn eft_slow_full(mine: *mut Frame) {
         // the entry trampoline found it; the task's top is moved back by what the trampoline added.
         unsafe {
             let parent = mine.sub(1);
-            if (*parent).high != FULL & !PENDING {
-                put_entry((*parent).site, entered(&*parent));
+            if (*parent).high != FULL | CLAIMED {
+                put_entry((*parent).site, entered(&*parent), 0);
                 *(((*parent).stack + RETURN_SLOT) as *mut u64) = (&raw const eft_return_full).addr() as u64;
             }
             (*parent).high = FULL;

@@ -6,7 +6,7 @@ use crate::facts;
 use crate::percpu::{high, irqs_off, now, set_anchor};
 use crate::ring::{put, put_time, reserve, store};
 use crate::shadow::{Base, Frame, base_of, claim, clear, give, take, top_of};
-use crate::slow::put_entry;
+use crate::slow::{entered, put_entry};
 use core::arch::asm;
 use early_ftrace_format::encode::{named_words, switch_words};
 use early_ftrace_format::word::{Kind, TaskNote, control};
@@ -82,7 +82,7 @@ pub unsafe extern "C" fn eft_on_switch(prev: usize, next: usize) {
     unsafe {
         let frame = (*top_of(prev) - size_of::<Frame>()) as *mut Frame;
         if claim(frame) {
-            put_entry((*frame).site, ((*frame).high as u64) << 32 | (*frame).time as u64);
+            put_entry((*frame).site, entered(&*frame), 0);
         }
         put_name(next);
         put_switch(field(prev, facts::task_state()), field(next, facts::task_prio()), pid_of(next));
@@ -100,6 +100,7 @@ unsafe fn put_name(task: usize) {
         let low: u64 = field(task, facts::task_comm());
         let high: u64 = field(task, facts::task_comm() + 8);
         let base = base_of(*top_of(task)) as *mut Base;
+        (&raw mut (*base).pid).write_volatile(pid_of(task).into());
         if (*base).comm_low == low && (*base).comm_high == high {
             return;
         }

@@ -5,7 +5,7 @@
 //!
 //! Why no lock prefix is needed: everything written here is this CPU's (slots, its chunk) or this
 //! task's (its shadow stack). Interrupts and NMIs of the same CPU come between instructions only, so
-//! each step that must not be torn is one instruction: `xadd` reserves a slot, `btr` claims a pending
+//! each step that must not be torn is one instruction: `xadd` reserves a slot, `bts` claims a pending
 //! entry, `add` and `sub` move the top of the stack. A task may be preempted and go on elsewhere
 //! between any two: its stack goes with it, and a slot that it has reserved stays its own (the host
 //! takes a chunk's word only once its low half, stored last, is not zero).
@@ -42,8 +42,8 @@ global_asm!(
     "mov r11, gs:[eft_fact_current_task]",
     "mov r10, [r11 + eft_fact_task_ret_stack]",
     "add qword ptr [r11 + eft_fact_task_ret_stack], {frame}", // mine from here: interrupts go above
-    "btr dword ptr [r10 + {up_high}], 31",                    // claim my parent's entry word
-    "jnc 2f",
+    "bts dword ptr [r10 + {up_high}], 31",                    // claim my parent's entry word
+    "jc 2f",
     // Its entry was not written: write it, since something now happens inside it.
     "test r10d, {slack}",
     "jnz 5f",
@@ -63,7 +63,6 @@ global_asm!(
     "mov [rax], edx", // low half last: the word is complete
     "2:",
     "rdtsc",
-    "bts edx, 31", // pending
     "mov [r10 + {time}], eax",
     "mov rax, [rsp + 16]",
     "mov [r10 + {site}], eax",
@@ -71,7 +70,7 @@ global_asm!(
     "mov [r10 + {ret}], rax",
     "mov [r10 + {stack}], rsp",
     "mov qword ptr [rsp + {slot}], offset eft_return",
-    "mov [r10 + {high}], edx", // last: only a whole frame may be claimed
+    "mov [r10 + {high}], edx", // last: bit 31 is 0, pending; only a whole frame may be claimed
     "pop rdx",
     "pop rax",
     "ret",
@@ -152,8 +151,8 @@ global_asm!(
     "mov rsi, [rcx + eft_fact_task_ret_stack]",
     "rdtsc",
     "mov edi, 8",
-    "btr dword ptr [rsi + {my_high}], 31", // claim my own entry word
-    "jnc 2f",
+    "bts dword ptr [rsi + {my_high}], 31", // claim my own entry word
+    "jc 2f",
     // Never written: nothing was recorded inside me. One word for both.
     "xadd gs:[eft_fact_slots + {position}], rdi",
     "cmp rdi, gs:[eft_fact_slots + {limit}]",
@@ -231,7 +230,7 @@ global_asm!(
     "mov r9, rdx",
     "mov rcx, gs:[eft_fact_current_task]",
     "mov rsi, [rcx + eft_fact_task_ret_stack]",
-    "mov dword ptr [rsi + {my_high}], 0",
+    "bts dword ptr [rsi + {my_high}], 31",
     "jmp 6b",
     ".size eft_return_full, . - eft_return_full",
     ".popsection",

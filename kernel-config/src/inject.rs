@@ -20,9 +20,10 @@ use crate::link::{GUEST_OBJECT, Linked, link};
 use crate::sites::{CALL, Sites, target};
 use crate::{Injected, Options, Policy};
 use early_ftrace::percpu::Slots;
-use early_ftrace::shadow::Frame;
+use early_ftrace::shadow::{CLAIMED, Frame};
 use early_ftrace_format::shared::{CHUNK_SIZE, DATA_OFFSET, Header, MAGIC, POLICY_DROP, POLICY_WAIT, REGION_ALIGN};
 use early_ftrace_format::{FORMAT_VERSION, word::LOWEST_FUNCTION};
+use std::mem::offset_of;
 use std::path::Path;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -292,7 +293,8 @@ fn patched_by_kernel(image: &Image) -> Vec<u64> {
     all
 }
 
-/// Two more segments: the guest's text; the header, the CPUs' control blocks and the flags of the pool.
+/// Two more segments: the guest's text; the header, the CPUs' control blocks, the flags
+/// of the pool, the boot task's stack.
 fn add_region(image: &mut Image, facts: &KernelFacts, layout: &Layout, options: &Options, code: Vec<u8>) {
     let mut header = Header::new_zeroed();
     header.magic = MAGIC;
@@ -321,7 +323,11 @@ fn add_region(image: &mut Image, facts: &KernelFacts, layout: &Layout, options: 
     header.release[..release.len()].copy_from_slice(release);
     header.text_start = facts.text_start;
     header.tsc_khz_phys = facts.tsc_khz.map_or(0, |virt| virt - START_KERNEL_MAP);
-    let mut data = vec![0; layout.stacks_off as usize];
+    let mut data = vec![0; (layout.stacks_off + STACK_SIZE) as usize];
+    // The boot task's stack, empty: no frame is pending.
+    for frame in data[layout.stacks_off as usize..].chunks_exact_mut(size_of::<Frame>()) {
+        frame[offset_of!(Frame, high)..][..4].copy_from_slice(&CLAIMED.to_le_bytes());
+    }
     data[..size_of::<Header>()].copy_from_slice(header.as_bytes());
     // The boot task has the first stack.
     data[layout.guest_off as usize] = 1;

@@ -105,7 +105,6 @@ impl Task {
         self.out_since = Some(time);
         self.running = None;
     }
-
 }
 
 /// All tasks so far.
