@@ -32,7 +32,7 @@ pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    report: Option<report::Args>,
+    report: report::Args,
 }
 
 #[derive(Subcommand, Debug)]
@@ -65,9 +65,6 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),
         Some(Command::BenchDecode(args)) => bench_decode::run(&args),
-        None => match cli.report {
-            Some(args) => report::run(&args),
-            None => anyhow::bail!("a trace and a vmlinux are needed: symbolize TRACE VMLINUX (or symbolize --help)"),
-        },
+        None => report::run(&cli.report),
     }
 }

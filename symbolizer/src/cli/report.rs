@@ -29,9 +29,12 @@ const WIDTH: usize = 100;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The trace directory
-    trace: PathBuf,
+    // Optional for the type only: a subcommand in their place lifts the requirement.
+    #[arg(required = true)]
+    trace: Option<PathBuf>,
     /// The vmlinux with symbols of the kernel that was traced
-    vmlinux: PathBuf,
+    #[arg(required = true)]
+    vmlinux: Option<PathBuf>,
     /// What to print
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -69,12 +72,15 @@ enum Format {
 
 /// Runs it; the exit code.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
+    let (Some(trace), Some(path)) = (&args.trace, &args.vmlinux) else {
+        anyhow::bail!("a trace and a vmlinux are needed: symbolize TRACE VMLINUX (or symbolize --help)");
+    };
     let mut phases = Phases::new(args.timings);
-    let trace = TraceDir::open(&args.trace)?;
+    let trace = TraceDir::open(trace)?;
     phases.done("open the trace");
-    let vmlinux = Vmlinux::open(&args.vmlinux)?;
+    let vmlinux = Vmlinux::open(path)?;
     let names = Names::open(&vmlinux)?;
-    check_build_id(trace.meta(), &names, &args.vmlinux, args.force)?;
+    check_build_id(trace.meta(), &names, path, args.force)?;
     phases.done("read the symbols");
 
     let clock = Clock::new(trace.meta().tsc_khz);
