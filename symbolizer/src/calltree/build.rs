@@ -104,13 +104,12 @@ struct Builder<'s, S> {
     sink: &'s mut S,
     tasks: Tasks,
     totals: Totals,
-    /// Tasks that have frames and are not attached to the sink.
-    scratch: BTreeSet<TaskId>,
 }
 
 /// Runs through the whole trace.
 pub fn build<S: Sink>(pipeline: &mut Pipeline<'_>, sink: &mut S, mut progress: impl FnMut(u64)) -> Totals {
-    let mut builder = Builder { sink, tasks: Tasks::default(), totals: Totals::default(), scratch: BTreeSet::new() };
+    let mut builder =
+        Builder { sink, tasks: Tasks::default(), totals: Totals::default() };
     let mut cursors: Vec<Cursor> = (0..pipeline.streams()).map(|s| Cursor::new(s, pipeline.cpu(s))).collect();
     let mut queue = BinaryHeap::new();
     for cursor in &mut cursors {
@@ -315,7 +314,13 @@ impl<S: Sink> Builder<'_, S> {
                         break;
                     }
                     now = now.max(event.time);
-                    let frame = Frame { function, start: event.time, away: task.away, children: 0, longest_child: 0 };
+                    let frame = Frame {
+                        function,
+                        start: event.time,
+                        away: task.away,
+                        children: 0,
+                        longest_child: 0,
+                    };
                     task.frames.push(frame);
                     sink.enter(&task.frames);
                 } else {
@@ -406,20 +411,16 @@ impl<S: Sink> Builder<'_, S> {
     /// Events of `cpu` are missing: nothing is certain of the tasks that were on it last, and little of
     /// those that wait elsewhere and may have been on it meanwhile. Nothing is attached.
     fn lose(&mut self, cpu: u32, now: u64) {
-        self.scratch.clear();
-        for id in self.tasks.live() {
+        // Sorted: what is printed must not hang on the order of a hash map.
+        let with_frames: BTreeSet<TaskId> =
+            self.tasks.live().filter(|id| !self.tasks.all[id.index()].frames.is_empty()).collect();
+        for id in with_frames {
             let task = &mut self.tasks.all[id.index()];
-            if task.frames.is_empty() {
-                continue;
-            }
             if task.cpu == cpu && task.running.is_none_or(|on| on == cpu) {
-                self.scratch.insert(id);
+                self.close_detached(id, now, How::Cut);
             } else if task.running.is_none() {
                 task.suspect = task.frames.len();
             }
-        }
-        for id in std::mem::take(&mut self.scratch) {
-            self.close_detached(id, now, How::Cut);
         }
     }
 

@@ -2,7 +2,7 @@
 //! Where the decoder gets its blocks from. In: an opened trace. Out: for each CPU, its blocks and
 //! what is missing between them, in order. Never here: decoding.
 
-use crate::trace_dir::{Block, Gap};
+use crate::trace_dir::{Block, Gap, TraceDir};
 
 /// One piece of a CPU's stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,34 @@ pub trait Source: Sync {
     /// # Errors
     /// The gap that takes the block's place.
     fn read(&self, stream: usize, block: usize) -> Result<Block, Gap>;
+}
+
+impl Source for TraceDir {
+    fn streams(&self) -> usize {
+        self.cpus().len()
+    }
+
+    fn cpu(&self, stream: usize) -> u32 {
+        self.cpus()[stream].cpu()
+    }
+
+    fn pieces(&self, stream: usize) -> Vec<Piece> {
+        let file = &self.cpus()[stream];
+        let mut gaps = file.gaps().iter().peekable();
+        let mut pieces = Vec::with_capacity(file.blocks().len());
+        for (number, block) in file.blocks().iter().enumerate() {
+            while let Some(gap) = gaps.next_if(|gap| gap.offset <= block.offset) {
+                pieces.push(Piece::Gap(gap.clone()));
+            }
+            pieces.push(Piece::Block(number));
+        }
+        pieces.extend(gaps.cloned().map(Piece::Gap));
+        pieces
+    }
+
+    fn read(&self, stream: usize, block: usize) -> Result<Block, Gap> {
+        self.cpus()[stream].read(block)
+    }
 }
 
 /// A trace in memory: for each CPU its number and its pieces, block or gap.
