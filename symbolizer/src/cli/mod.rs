@@ -9,6 +9,7 @@ pub mod filters;
 pub mod inject;
 pub mod man;
 pub mod phases;
+mod progress;
 pub mod record;
 pub mod report;
 
