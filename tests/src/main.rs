@@ -36,7 +36,7 @@ it is missing (as root or through sudo).")]
         #[command(flatten)]
         kernel: KernelArgs,
         /// Virtual CPUs
-        #[arg(long, default_value_t = 1, value_name = "N")]
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
         cpus: u32,
         /// Keep the initial RAM disk and the trace here [default: target/demo, replaced by each demo]
         #[arg(long, value_name = "DIR")]
