@@ -10,7 +10,7 @@ use xtask::kernels::Kernel;
 use xtask::{bench, checks, demo};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Demo, tests and measurements of early-ftrace", long_about = None)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Demo, tests and measurements of early-ftrace", long_about = None)]
 #[command(after_help = "Examples:
   cargo xtask demo                 trace the boot of Debian's 6.1 cloud kernel and report it
   cargo xtask test                 all tests, with real boots
