@@ -20,7 +20,7 @@ pub fn test(arguments: &[String]) -> Result<bool> {
 /// Rewrites the goldens.
 ///
 /// # Errors
-/// As [`test`].
+/// As [`test()`].
 pub fn bless() -> Result<bool> {
     tools::ensure(tools::TEST)?;
     cargo(&["test", "--workspace", "golden"], &[("EFT_BLESS", "1")])
@@ -29,7 +29,7 @@ pub fn bless() -> Result<bool> {
 /// Everything that must pass before a merge. Stops at the first failure.
 ///
 /// # Errors
-/// As [`test`].
+/// As [`test()`].
 pub fn ci() -> Result<bool> {
     let steps = Steps::default();
     steps.step("formatting");

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
@@ -59,6 +59,9 @@ fn from_archive(series: &str, steps: &Steps) -> Result<PathBuf> {
     let lock = File::create(&lock_path).with_context(|| format!("cannot create {}", lock_path.display()))?;
     lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
 
+    if let Some(vmlinux) = newest_cached(&kernels, series).filter(|vmlinux| is_newer_than_lists(vmlinux)) {
+        return Ok(vmlinux);
+    }
     let package = match debian::newest(series) {
         Ok(package) => package,
         // A kernel that is there already is better than none on a machine without a network.
@@ -73,6 +76,8 @@ fn from_archive(series: &str, steps: &Steps) -> Result<PathBuf> {
     let directory = kernels.join(format!("{}_{}", package.name, package.version));
     let vmlinux = directory.join("vmlinux");
     if vmlinux.is_file() {
+        // Says that it is the newest of today's lists, for `is_newer_than_lists`.
+        let _ = File::open(&directory).and_then(|directory| directory.set_modified(SystemTime::now()));
         return Ok(vmlinux);
     }
     let work = kernels.join(format!("{}.tmp", package.name));
@@ -99,6 +104,17 @@ fn newest_cached(kernels: &Path, series: &str) -> Option<PathBuf> {
         .filter_map(|vmlinux| Some((vmlinux.metadata().ok()?.modified().ok()?, vmlinux)))
         .max()
         .map(|(_, vmlinux)| vmlinux)
+}
+
+/// Whether apt's lists are the same as when this kernel was taken for the newest: then the answer is
+/// the same, too, and the second or two that apt needs for it are saved.
+fn is_newer_than_lists(vmlinux: &Path) -> bool {
+    let changed = |path: &Path| path.metadata().ok()?.modified().ok();
+    // The directory's time, since the file has that of its build.
+    match (vmlinux.parent().and_then(changed), changed(Path::new("/var/lib/apt/lists"))) {
+        (Some(cached), Some(lists)) => cached > lists,
+        _ => false,
+    }
 }
 
 /// Takes `vmlinux` out of `deb`; it lies in `work` afterwards.

@@ -10,7 +10,7 @@ use xtask::kernels::Kernel;
 use xtask::{bench, checks, demo};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Demo, tests and measurements of early-ftrace", long_about = None)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Demo, tests and measurements of early-ftrace", long_about = None)]
 #[command(after_help = "Examples:
   cargo xtask demo                 trace the boot of Debian's 6.1 cloud kernel and report it
   cargo xtask test                 all tests, with real boots
@@ -36,7 +36,7 @@ it is missing (as root or through sudo).")]
         #[command(flatten)]
         kernel: KernelArgs,
         /// Virtual CPUs
-        #[arg(long, default_value_t = 1, value_name = "N")]
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
         cpus: u32,
         /// Keep the initial RAM disk and the trace here [default: target/demo, replaced by each demo]
         #[arg(long, value_name = "DIR")]

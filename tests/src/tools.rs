@@ -19,8 +19,8 @@ pub struct Tool {
 
 /// The virtual machine.
 pub const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", numbered: false };
-/// Links the demo's init and the guest's object.
-pub const GCC: Tool = Tool { program: "gcc", package: "gcc", numbered: false };
+/// What rustc links with.
+pub const GCC: Tool = Tool { program: "cc", package: "gcc", numbered: false };
 /// The linker that takes an address for the text; also objcopy and strip.
 pub const BINUTILS: Tool = Tool { program: "ld.bfd", package: "binutils", numbered: false };
 /// Takes packages apart.

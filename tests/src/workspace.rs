@@ -15,13 +15,15 @@ pub fn root() -> &'static Path {
 
 /// Where builds and results go.
 pub fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+    let given = std::env::var_os("CARGO_TARGET_DIR").and_then(|given| std::path::absolute(given).ok());
+    given.unwrap_or_else(|| root().join("target"))
 }
 
 /// The cargo that runs us, at the workspace's root.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root());
+    // A relative directory of builds was meant from where the user stands, not from the root.
+    command.current_dir(root()).env("CARGO_TARGET_DIR", target());
     // Set by the outer cargo for this package; the inner one would pass them on to other packages'
     // build scripts and rebuild what has not changed.
     for (name, _) in std::env::vars_os() {
@@ -40,7 +42,7 @@ pub fn cargo() -> Command {
 /// When the build fails.
 pub fn build_release(package: &str, target: &str) -> Result<PathBuf> {
     let output = cargo()
-        .args(["build", "--quiet", "--release", "--message-format=json-render-diagnostics", "--package", package])
+        .args(["build", "--release", "--message-format=json-render-diagnostics", "--package", package])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

@@ -105,7 +105,7 @@ pub fn record(series: &str, cpus: u32) -> Recorded {
     // Without instruction counts the witness is exact with one thread for each CPU, too.
     let machine = Machine { extra: subject.witness.arguments(&out, false), ..Machine::with_cpus(cpus) };
     let _one_at_a_time = boot_lock();
-    let output = recorder(subject, &trace, &machine).output().expect("symbolize runs");
+    let output = bounded(&recorder(subject, &trace, &machine)).output().expect("symbolize runs");
     let console = String::from_utf8_lossy(&output.stdout).into_owned();
     let messages = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "record: {}\n{messages}\n{console}", output.status);
@@ -119,6 +119,15 @@ pub fn recorder(subject: &Subject, trace: &Path, machine: &Machine) -> Command {
     let mut command = recording::record(&setup.symbolize, &subject.vmlinux, &setup.initrd, trace, machine);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// The same command, ended if it hangs: a test that never ends tells nobody why. The bound is far
+/// above what any of them takes on a slow machine.
+pub fn bounded(command: &Command) -> Command {
+    let mut bounded = Command::new("timeout");
+    bounded.args(["--kill-after=10", "600"]).arg(command.get_program()).args(command.get_args());
+    bounded.stdin(Stdio::null());
+    bounded
 }
 
 /// The boot that several tests look at: 6.1, one CPU.

@@ -13,7 +13,7 @@ use crate::refusal::{record_of, refused};
 /// Refused, and without a trace that looks like one.
 fn refused_image(image: &Path, about: &[&str]) {
     let trace = image.with_extension("trace");
-    refused(&mut record_of(image, &trace), about);
+    refused(&record_of(image, &trace), about);
     assert!(!trace.join("meta.json").exists(), "a trace was made of {}", image.display());
 }
 

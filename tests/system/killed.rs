@@ -47,6 +47,9 @@ impl Drop for Running {
         // After a failed assertion there may be something left to end.
         let _ = self.recorder.kill();
         let _ = self.recorder.wait();
+        if name_and_parent(self.qemu).is_some_and(|(name, _)| name.starts_with("qemu-system")) {
+            kill(self.qemu);
+        }
     }
 }
 
@@ -110,9 +113,14 @@ fn a_killed_qemu_leaves_a_trace_that_says_so() {
     let lock = boots::boot_lock();
     let mut running = Running::in_mid_boot(&trace);
     kill(running.qemu);
-    let status = running.recorder.wait().expect("our child");
+    let mut status = None;
+    wait_until("the recorder ends after QEMU", || {
+        status = running.recorder.try_wait().expect("our child");
+        status.is_some()
+    });
     drop(lock);
-    assert_eq!(status.code(), Some(2), "a boot that was not recorded to its end is an error");
+    let code = status.and_then(|status| status.code());
+    assert_eq!(code, Some(2), "a boot that was not recorded to its end is an error");
 
     let meta = recording::meta(&trace).expect("meta.json");
     assert_eq!(meta["ended"]["how"], "died", "{meta:#}");

@@ -3,6 +3,7 @@
 //! what is slow to get (kernels, a recorded boot) is got once. The tour:
 //!
 //! - [`boots`]: what the tests share: kernels, recordings, one boot at a time;
+//! - [`untraced`]: the kernels and init without us, so that a failure elsewhere is the tracer's;
 //! - [`counts`]: the trace against the witness, call site by call site;
 //! - [`killed`]: either side dies in the middle of a boot;
 //! - [`images`], [`vmm`], [`traces`]: bad input, and what is said about it ([`refusal`]);
@@ -17,4 +18,5 @@ mod images;
 mod killed;
 mod refusal;
 mod traces;
+mod untraced;
 mod vmm;

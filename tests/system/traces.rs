@@ -11,7 +11,7 @@ use crate::refusal::{record_of, refused};
 
 /// Refused by the report.
 fn refused_trace(trace: &Path, about: &[&str]) -> String {
-    refused(&mut recording::report(&setup().symbolize, trace, &subject(OLD).vmlinux), about)
+    refused(&recording::report(&setup().symbolize, trace, &subject(OLD).vmlinux), about)
 }
 
 /// A copy of the shared trace, to be spoilt.
@@ -80,14 +80,14 @@ fn a_trace_without_its_end_is_still_reported() {
 
 #[test]
 fn another_kernel_than_the_traced_one_is_refused() {
-    let mut report = recording::report(&setup().symbolize, &shared().trace, &subject(NEW).vmlinux);
-    refused(&mut report, &["build id|build-id|another kernel|does not match"]);
+    let report = recording::report(&setup().symbolize, &shared().trace, &subject(NEW).vmlinux);
+    refused(&report, &["build id|build-id|another kernel|does not match"]);
 }
 
 #[test]
 fn a_trace_is_not_replaced_unasked() {
     let before = std::fs::read(shared().trace.join("meta.json")).expect("meta.json");
-    refused(&mut record_of(&subject(OLD).vmlinux, &shared().trace), &["--force"]);
+    refused(&record_of(&subject(OLD).vmlinux, &shared().trace), &["--force"]);
     assert_eq!(std::fs::read(shared().trace.join("meta.json")).expect("meta.json"), before);
 }
 
@@ -95,7 +95,7 @@ fn a_trace_is_not_replaced_unasked() {
 fn a_directory_with_other_files_is_left_alone() {
     let directory = boots::scratch("trace-not-ours");
     std::fs::write(directory.join("letter"), "dear").expect("a small file");
-    refused(&mut record_of(&subject(OLD).vmlinux, &directory), &["trace-not-ours"]);
+    refused(&record_of(&subject(OLD).vmlinux, &directory), &["trace-not-ours"]);
     let names: Vec<_> = std::fs::read_dir(&directory).expect("still there").flatten().map(|e| e.file_name()).collect();
     assert_eq!(names, ["letter"]);
 }

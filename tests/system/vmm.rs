@@ -25,15 +25,15 @@ fn is_root() -> bool {
 
 #[test]
 fn a_missing_qemu_is_named() {
-    let mut command = recorder_with("vmm-missing", &["qemu-system-that-is-not-there", "-m", "512M"]);
-    refused(&mut command, &["qemu-system-that-is-not-there", "no such file|not found|cannot run|install"]);
+    let command = recorder_with("vmm-missing", &["qemu-system-that-is-not-there", "-m", "512M"]);
+    refused(&command, &["qemu-system-that-is-not-there", "no such file|not found|cannot run|install"]);
 }
 
 #[test]
 fn what_qemu_refuses_is_shown() {
     let _one_at_a_time = boot_lock();
-    let mut command = recorder_with("vmm-refusing", &["qemu-system-x86_64", "-m", "512M", "-no-such-option"]);
-    refused(&mut command, &["no-such-option", "qemu"]);
+    let command = recorder_with("vmm-refusing", &["qemu-system-x86_64", "-m", "512M", "-no-such-option"]);
+    refused(&command, &["no-such-option", "qemu"]);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_directory_without_permission_is_named() {
     };
     command.arg("record").arg("--vmlinux").arg(&subject(OLD).vmlinux).arg("-o").arg(&trace);
     command.args(["--", "qemu-system-x86_64", "-m", "512M"]);
-    refused(&mut command, &["permission", "vmm-permission"]);
+    refused(&command, &["permission", "vmm-permission"]);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_full_disk_is_said_and_what_fits_is_a_trace() {
     let mut command = Command::new(unshare[0]);
     command.args(&unshare[1..]).args(["sh", "-c", &script, "sh"]).arg(&disk).arg(&report);
     command.arg(&setup().symbolize).arg(&subject.vmlinux).arg(record.get_program()).args(record.get_args());
-    refused(&mut command, &["space"]);
+    refused(&command, &["space"]);
 
     let text = std::fs::read(&report).expect("the report of what fitted");
     let json = serde_json::from_slice(&text).expect("JSON");

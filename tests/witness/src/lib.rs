@@ -3,7 +3,7 @@
 //! kernel was executed, and how many instructions were executed where. The tests compare a trace
 //! with its counts; the bench divides its instructions by the trace's events.
 //!
-//! In: `-plugin libwitness.so,sites=FILE,out=FILE[,hook=START-END]...[,insns=off]` ([`options`]).
+//! In: `-plugin libwitness.so,sites=FILE,out=FILE[,hook=START-END]...[,insns=off]` (`options.rs`).
 //! Out: one JSON file, written when QEMU exits:
 //! `{"insns":{"hook":N,"kernel":N,"user":N,"other":N},"sites":[["0xADDR",COUNT],...]}`, sites that
 //! were executed only; `insns` is absent with `insns=off`.
@@ -14,7 +14,7 @@
 //! for each block could not. QEMU 7.2 does not make these additions atomic: use
 //! `-accel tcg,thread=single` with more than one CPU, or `insns=off`.
 //!
-//! The tour: [`options`] -> [`counters`] -> this file (what happens at each translation) -> [`abi`]
+//! The tour: `options.rs` -> `counters.rs` -> this file (what happens at each translation) -> `abi.rs`
 //! (QEMU's side). Never here: guest memory or registers, anything that changes what the guest does.
 
 mod abi;
