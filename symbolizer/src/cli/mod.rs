@@ -69,3 +69,9 @@ pub fn run() -> anyhow::Result<u8> {
         None => report::run(&cli.report),
     }
 }
+
+/// A word as the shell wants it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
