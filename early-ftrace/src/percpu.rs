@@ -27,8 +27,11 @@ pub struct Slots {
     pub gave_up: u32,
     /// Events lost since the last chunk was opened.
     pub lost: u64,
+    /// The task that the words so far leave running: the next one from the moment of its switch word,
+    /// while `current_task` is still the one before. 0 until the first switch.
+    pub task: u64,
     /// Zero.
-    pub pad: [u64; 2],
+    pub pad: u64,
 }
 
 /// [`Slots::position`] when no chunk is open: above every limit, with room to be added to.
@@ -68,7 +71,8 @@ impl Slots {
             busy: 0,
             gave_up: 0,
             lost: 0,
-            pad: [0; 2],
+            task: 0,
+            pad: 0,
         }
     }
 }
@@ -110,6 +114,7 @@ slot!(cpu, set_cpu, u32, "e");
 slot!(busy, set_busy, u32, "e");
 slot!(gave_up, set_gave_up, u32, "e");
 slot!(lost, set_lost, u64, "r");
+slot!(task, set_task, u64, "r");
 
 /// Reserves `bytes` of the open chunk: the address before. One instruction without a lock prefix:
 /// the slot is this CPU's, and an interrupt comes before or after an instruction, not within.

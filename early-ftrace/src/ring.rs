@@ -7,7 +7,7 @@ use crate::percpu::{
     NO_CHUNK, NO_RING, advance, busy, cpu, gave_up, limit, lost, now, position, set_anchor, set_busy, set_epoch,
     set_gave_up, set_high, set_limit, set_lost, set_position,
 };
-use crate::{facts, shadow, task};
+use crate::{facts, percpu, shadow, task};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use early_ftrace_format::decode::TimeBase;
 use early_ftrace_format::shared::{
@@ -155,8 +155,11 @@ fn open(cpu: u32, control: *mut CpuControl, number: u64) {
         facts::header() as u64 + (*header).rings_off + slot * CHUNK_SIZE
     };
     let tsc = now();
-    let task = task::current();
-    // SAFETY: the running task's own fields.
+    let task = match percpu::task() {
+        0 => task::current(),
+        task => task as usize,
+    };
+    // SAFETY: fields of a task that is running here.
     let (pid, depth) = unsafe {
         let top = *shadow::top_of(task);
         (task::pid_of(task), (top - shadow::base_of(top)) / size_of::<shadow::Frame>() - 1)

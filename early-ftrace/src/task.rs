@@ -3,7 +3,7 @@
 //! stacks assigned and taken back; switch, name and task words.
 
 use crate::facts;
-use crate::percpu::{high, irqs_off, now, set_anchor};
+use crate::percpu::{high, irqs_off, now, set_anchor, set_task};
 use crate::ring::{put, put_time, reserve, store};
 use crate::shadow::{Base, Frame, base_of, claim, clear, give, take, top_of};
 use crate::slow::{entered, put_entry};
@@ -86,6 +86,7 @@ pub unsafe extern "C" fn eft_on_switch(prev: usize, next: usize) {
         }
         put_name(next);
         put_switch(field(prev, facts::task_state()), field(next, facts::task_prio()), pid_of(next));
+        set_task(next as u64);
     }
 }
 
