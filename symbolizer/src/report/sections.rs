@@ -86,7 +86,8 @@ pub fn subsystems(report: &Report<'_>, options: Options, out: &mut dyn Write) ->
     if report.filtered.is_none() {
         rows.push(("(in no traced call)".to_owned(), busy.saturating_sub(traced), 0));
     }
-    let longest = rows.iter().map(|row| row.1).max().unwrap_or(0);
+    // The rest is no directory and gets no bar.
+    let longest = rows.iter().filter(|row| !row.0.starts_with('(')).map(|row| row.1).max().unwrap_or(0);
     let name_width = rows.iter().map(|row| row.0.chars().count()).max().unwrap_or(0).clamp(9, 28);
     let bar_width = options.width.saturating_sub(name_width + 36).max(8);
     writeln!(out, "  {DIM}{:<name_width$}  {:>8}  {:>5}  {:>12}{DIM:#}", "directory", "self", "%", "calls")?;
@@ -98,7 +99,7 @@ pub fn subsystems(report: &Report<'_>, options: Options, out: &mut dyn Write) ->
             shorten(name, name_width),
             report.clock.show(*own),
             percent(*own, busy),
-            bar(*own, longest, bar_width),
+            bar(if name.starts_with('(') { 0 } else { *own }, longest, bar_width),
         )?;
     }
     Ok(())
