@@ -32,3 +32,8 @@ pub use filter::Filter;
 pub use sink::{Call, How, Sink};
 pub use sites::Function;
 pub use task::{Frame, Task, TaskId};
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! Adds up calls per function, and keeps the longest ones. In: calls, as a [`Sink`]. Out:
-//! [`Aggregate`]. Times in ticks. Never here: names, text.
+//! [`Aggregate`]. Times in ticks; sums saturate, since a damaged trace may hold any times. Never here:
+//! names, text.
 
 use super::filter::Filter;
 use super::sink::{Call, How, Sink};
@@ -36,8 +37,8 @@ impl Figures {
     /// Adds those of `other`.
     pub fn add(&mut self, other: &Figures) {
         self.calls += other.calls;
-        self.total += other.total;
-        self.own += other.own;
+        self.total = self.total.saturating_add(other.total);
+        self.own = self.own.saturating_add(other.own);
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
     }
@@ -180,14 +181,14 @@ impl Sink for Aggregate<'_> {
         }
         let figures = &mut self.figures[self.idle][function.index()];
         figures.calls += 1;
-        figures.own += ticks;
+        figures.own = figures.own.saturating_add(ticks);
         figures.min = figures.min.min(ticks);
         figures.max = figures.max.max(ticks);
         if self.active[function.index()] == 0 {
-            figures.total += ticks;
+            figures.total = figures.total.saturating_add(ticks);
         }
         let task = &mut self.tasks[self.task.index()];
-        task.0 += ticks;
+        task.0 = task.0.saturating_add(ticks);
         task.1 += 1;
         if ticks > self.bar && self.idle == 0 {
             let end = start.wrapping_add(ticks);
@@ -207,18 +208,18 @@ impl Sink for Aggregate<'_> {
         }
         let figures = &mut self.figures[self.idle][index];
         figures.calls += 1;
-        figures.own += call.own;
+        figures.own = figures.own.saturating_add(call.own);
         if self.active[index] == 0 {
-            figures.total += call.total;
+            figures.total = figures.total.saturating_add(call.total);
         }
         let task = &mut self.tasks[self.task.index()];
-        task.0 += call.own;
+        task.0 = task.0.saturating_add(call.own);
         task.1 += 1;
         match call.how {
             How::Returned => {
                 figures.min = figures.min.min(call.total);
                 figures.max = figures.max.max(call.total);
-                if call.total > self.bar && self.idle == 0 && call.longest_child * 2 < call.total {
+                if call.total > self.bar && self.idle == 0 && call.longest_child < call.total / 2 {
                     self.long(frames, call);
                 }
             }

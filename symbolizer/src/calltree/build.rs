@@ -247,6 +247,7 @@ impl<S: Sink> Builder<'_, S> {
             cursor.next = Next::Open { pid: run.pid, lossy };
             return Some(run.tsc);
         }
+        cursor.now = cursor.now.max(run.tsc);
         // Nothing is missing, so the switches tell who runs. A chunk may be opened between a switch and
         // its word; what else makes the header differ is worth a count.
         let current = cursor.current.map_or(0, |id| self.tasks.all[id.index()].pid);
@@ -328,7 +329,7 @@ impl<S: Sink> Builder<'_, S> {
                     now = now.max(event.time.wrapping_add(ticks));
                     sink.leaf(&task.frames, function, event.time, ticks);
                     if let Some(parent) = task.frames.last_mut() {
-                        parent.children += ticks;
+                        parent.children = parent.children.saturating_add(ticks);
                         parent.longest_child = parent.longest_child.max(ticks);
                     }
                 }
@@ -541,7 +542,7 @@ fn leave<S: Sink>(sink: &mut S, task: &mut Task, end: u64, how: How) {
     };
     sink.leave(&task.frames, &call);
     if let Some(parent) = task.frames.last_mut() {
-        parent.children += total;
+        parent.children = parent.children.saturating_add(total);
         parent.longest_child = parent.longest_child.max(total);
     }
 }

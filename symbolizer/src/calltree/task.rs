@@ -101,7 +101,7 @@ impl Task {
 
     /// The task leaves its CPU.
     pub(super) fn switch_out(&mut self, time: u64) {
-        self.on_cpu += time.saturating_sub(self.in_since);
+        self.on_cpu = self.on_cpu.saturating_add(time.saturating_sub(self.in_since));
         self.out_since = Some(time);
         self.running = None;
     }

@@ -2,6 +2,7 @@
 //! `symbolize TRACE VMLINUX`, the same as `symbolize report`. In: a trace and its vmlinux. Out: the
 //! report on standard output. Never here: figures, layout.
 
+use std::collections::HashMap;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::{self, Filter};
 use symbolizer::decode::pipeline;
 use symbolizer::report::model::Sort;
-use symbolizer::report::names::Coverage;
+use symbolizer::report::names::{CALL, Coverage, Named};
 use symbolizer::report::units::Clock;
 use symbolizer::report::{Names, Report, json, text, tree};
 use symbolizer::resolve::Vmlinux;
@@ -105,16 +106,23 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         Report::new(trace.meta(), names.build_id(), &totals, &aggregate, named, coverage, sort, filtered);
     phases.done("sum up");
 
-    let mut out = BufWriter::new(anstream::stdout().lock());
     match args.format {
-        Format::Json => json::write(&report, args.top, &mut out)?,
+        Format::Json => {
+            let mut out = BufWriter::new(std::io::stdout().lock());
+            json::write(&report, args.top, &mut out)?;
+            out.flush()?;
+        }
         Format::Text | Format::Tree => {
+            // The stream that drops colours writes piecemeal: first the whole text, then that.
+            let mut whole = Vec::new();
             let options =
                 text::Options { width: width(args.width), top: args.top.unwrap_or(TOP), sort: args.sort, lines: args.lines };
-            text::write(&report, options, &mut out)?;
+            text::write(&report, options, &mut whole)?;
+            let mut out = anstream::stdout().lock();
+            out.write_all(&whole)?;
+            out.flush()?;
         }
     }
-    out.flush()?;
     phases.done("print");
     phases.finish();
     Ok(0)
@@ -127,9 +135,18 @@ fn print_tree(
     clock: Clock,
     filter: Filter<'_>,
 ) -> anyhow::Result<u8> {
-    let name_of = |site| names.quick(site);
-    let out = BufWriter::new(anstream::stdout().lock());
-    let mut tree = tree::Tree::new(out, tree::Options { clock, lines: args.lines }, filter, &name_of);
+    // Lines need DWARF, and DWARF is fast for many addresses at once: all that can be called.
+    let known: HashMap<u64, Named> = if args.lines {
+        let sites = names.call_sites().unwrap_or_default();
+        let named = names.resolve(sites.into_iter().map(|call| call + CALL))?;
+        named.into_iter().map(|named| (named.site + CALL, named)).collect()
+    } else {
+        HashMap::new()
+    };
+    let name_of = |site| known.get(&site).cloned().unwrap_or_else(|| names.quick(site));
+    let colours = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
+    let out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    let mut tree = tree::Tree::new(out, tree::Options { clock, lines: args.lines, colours }, filter, &name_of);
     pipeline::run(trace, |pipeline| calltree::build(pipeline, &mut tree, |_| {}));
     tree.finish()?;
     Ok(0)

@@ -45,12 +45,12 @@ pub struct FunctionRow {
 impl FunctionRow {
     /// Self time in tasks that are not idle.
     pub fn busy_own(&self) -> u64 {
-        self.all.own - self.idle.own
+        self.all.own.saturating_sub(self.idle.own)
     }
 
     /// Total time in tasks that are not idle.
     pub fn busy_total(&self) -> u64 {
-        self.all.total - self.idle.total
+        self.all.total.saturating_sub(self.idle.total)
     }
 }
 
@@ -226,7 +226,7 @@ impl<'a> Report<'a> {
 
     /// On-CPU time of the tasks that are not idle.
     pub fn busy(&self) -> u64 {
-        self.tasks.iter().filter(|task| task.idle.is_none()).map(|task| task.on_cpu).sum()
+        self.tasks.iter().filter(|task| task.idle.is_none()).fold(0, |sum, task| sum.saturating_add(task.on_cpu))
     }
 
     /// Calls that the report is about.
@@ -277,7 +277,7 @@ fn subsystems(functions: &[FunctionRow]) -> Vec<SubsystemRow> {
             (None, false) => "[no source known]",
         };
         let sum = sums.entry(name).or_default();
-        sum.0 += row.busy_own();
+        sum.0 = sum.0.saturating_add(row.busy_own());
         sum.1 += row.all.calls;
     }
     let mut rows: Vec<SubsystemRow> =

@@ -32,7 +32,7 @@ pub enum Origin {
 /// A function that was hit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// Its name, or `[module] 0x...`, or `[unknown] 0x...`.
+    /// Its name, or `[module] 0x...`, `[no symbol] FILE:LINE`, `[unknown] 0x...`.
     pub name: String,
     /// Its first address.
     pub address: u64,
@@ -125,6 +125,9 @@ impl<'a> Names<'a> {
             if let Some(name) = place.name {
                 named.name = name;
                 named.origin = Origin::Dwarf;
+            } else if let (Origin::Unknown, Some(file), Some(line)) = (named.origin, &named.file, named.line) {
+                // A weak function that lost against a strong one: its code stays, its symbol goes.
+                named.name = format!("[no symbol] {file}:{line}");
             }
         }
         Ok(named)

@@ -75,18 +75,19 @@ pub fn functions(report: &Report<'_>, options: Options, by: Sort, out: &mut dyn 
 pub fn subsystems(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::Result<()> {
     heading(out, "Where the time went", "self time by source directory; without idle")?;
     let busy = report.busy();
-    let traced: u64 = report.subsystems.iter().map(|row| row.own).sum();
+    let traced = report.subsystems.iter().fold(0u64, |sum, row| sum.saturating_add(row.own));
     let shown = report.subsystems.iter().take(options.top);
     let mut rows: Vec<(String, u64, u64)> = shown.map(|row| (row.name.clone(), row.own, row.calls)).collect();
     let rest = report.subsystems.iter().skip(options.top);
-    let (more, own, calls) = rest.fold((0u64, 0, 0), |sum, row| (sum.0 + 1, sum.1 + row.own, sum.2 + row.calls));
+    let (more, own, calls) = rest.fold((0u64, 0, 0), |sum, row| (sum.0 + 1, row.own.saturating_add(sum.1), sum.2 + row.calls));
     if more > 0 {
         rows.push((format!("({more} more)"), own, calls));
     }
     if report.filtered.is_none() {
         rows.push(("(in no traced call)".to_owned(), busy.saturating_sub(traced), 0));
     }
-    let longest = rows.iter().map(|row| row.1).max().unwrap_or(0);
+    // The rest is no directory and gets no bar.
+    let longest = rows.iter().filter(|row| !row.0.starts_with('(')).map(|row| row.1).max().unwrap_or(0);
     let name_width = rows.iter().map(|row| row.0.chars().count()).max().unwrap_or(0).clamp(9, 28);
     let bar_width = options.width.saturating_sub(name_width + 36).max(8);
     writeln!(out, "  {DIM}{:<name_width$}  {:>8}  {:>5}  {:>12}{DIM:#}", "directory", "self", "%", "calls")?;
@@ -98,7 +99,7 @@ pub fn subsystems(report: &Report<'_>, options: Options, out: &mut dyn Write) ->
             shorten(name, name_width),
             report.clock.show(*own),
             percent(*own, busy),
-            bar(*own, longest, bar_width),
+            bar(if name.starts_with('(') { 0 } else { *own }, longest, bar_width),
         )?;
     }
     Ok(())

@@ -49,13 +49,13 @@ fn header(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
     let release = if meta.release.is_empty() { "(release not known)" } else { &meta.release };
     writeln!(out, "{HEADING}Boot of Linux {}{HEADING:#}", printable(release))?;
     let mut field = |name: &str, text: &str| -> io::Result<()> {
-        let mut lines = wrap(text, width.saturating_sub(14).max(20));
+        let mut lines = wrap(text, width.saturating_sub(16).max(20));
         if lines.is_empty() {
             lines.push("-".to_owned());
         }
         for (index, line) in lines.iter().enumerate() {
             let name = if index == 0 { name } else { "" };
-            writeln!(out, "  {DIM}{name:<12}{DIM:#}{line}")?;
+            writeln!(out, "  {DIM}{name:<14}{DIM:#}{line}")?;
         }
         Ok(())
     };

@@ -21,6 +21,9 @@ pub struct Options {
     pub clock: Clock,
     /// File and line behind each name.
     pub lines: bool,
+    /// Colours: a tree has millions of lines, and to write colours and strip them again would take
+    /// most of the time.
+    pub colours: bool,
 }
 
 /// Writes the tree.
@@ -29,11 +32,14 @@ pub struct Tree<'a, W> {
     options: Options,
     filter: Filter<'a>,
     name_of: &'a dyn Fn(u64) -> Named,
-    names: Vec<Named>,
+    /// For each function its name, and the remark behind it.
+    names: Vec<(String, String)>,
     begin: u64,
     task: Option<TaskId>,
     label: String,
     cpu: u32,
+    /// Before and after what is secondary.
+    dim: (String, String),
     /// Last stretch that was written: whose, where.
     written: Option<(TaskId, u32)>,
     /// For each task: how many of its outermost frames have their opening line, or were passed over.
@@ -45,9 +51,11 @@ pub struct Tree<'a, W> {
 impl<'a, W: Write> Tree<'a, W> {
     /// A tree of the calls that pass the filter.
     pub fn new(out: W, options: Options, filter: Filter<'a>, name_of: &'a dyn Fn(u64) -> Named) -> Tree<'a, W> {
+        let dim = if options.colours { (DIM.to_string(), format!("{DIM:#}")) } else { Default::default() };
         Tree {
             out,
             options,
+            dim,
             filter,
             name_of,
             names: Vec::new(),
@@ -86,42 +94,66 @@ impl<'a, W: Write> Tree<'a, W> {
         let from = self.opened().iter().rposition(|&opened| opened).map_or(0, |last| last + 1);
         for (depth, frame) in frames.iter().enumerate().skip(from) {
             if self.filter.may_pass(frame.function, depth, frame.start, true) {
-                let text = format!("{}() {{", self.name(frame.function));
-                self.line(frame.start, None, depth, &text);
+                self.line(frame.start, None, depth, frame.function, Form::Opening);
                 self.opened()[depth] = true;
             }
         }
     }
 
-    fn name(&self, function: Function) -> String {
-        let Some(named) = self.names.get(function.index()) else { return "?".to_owned() };
-        match (&named.file, named.line) {
-            (Some(file), Some(line)) if self.options.lines => format!("{} /* {file}:{line} */", named.name),
-            _ => named.name.clone(),
+    fn line(&mut self, time: u64, ticks: Option<u64>, depth: usize, function: Function, form: Form) {
+        if self.failed.is_none() {
+            self.failed = self.try_line(time, ticks, depth, function, form).err();
         }
     }
 
-    fn line(&mut self, time: u64, ticks: Option<u64>, depth: usize, text: &str) {
-        if self.failed.is_some() {
-            return;
-        }
-        let result = self.try_line(time, ticks, depth, text);
-        self.failed = result.err();
-    }
-
-    fn try_line(&mut self, time: u64, ticks: Option<u64>, depth: usize, text: &str) -> io::Result<()> {
-        let now = self.task.map(|task| (task, self.cpu));
+    fn try_line(
+        &mut self,
+        time: u64,
+        ticks: Option<u64>,
+        depth: usize,
+        function: Function,
+        form: Form,
+    ) -> io::Result<()> {
+        let Tree { out, options, dim: (dim, plain), label, cpu, .. } = self;
+        let now = self.task.map(|task| (task, *cpu));
         if self.written != now {
-            writeln!(self.out, "{DIM}--- CPU {}: {} ---{DIM:#}", self.cpu, self.label)?;
+            writeln!(out, "{dim}--- CPU {cpu}: {} ---{plain}", label.trim_end())?;
             self.written = now;
         }
         let time = time.saturating_sub(self.begin);
-        let time = match self.options.clock.ns(time) {
-            Some(ns) => format!("{:>5}.{:06}", ns / 1_000_000_000, ns % 1_000_000_000 / 1_000),
-            None => format!("{time:>12}"),
-        };
-        let duration = ticks.map_or_else(String::new, |ticks| self.options.clock.show(ticks));
-        writeln!(self.out, "{DIM}{time}{DIM:#} {duration:>9} {:>3}) {} | {:indent$}{text}", self.cpu, self.label, "", indent = depth * 2)
+        match options.clock.ns(time) {
+            Some(ns) => write!(out, "{dim}{:>5}.{:06}{plain}", ns / 1_000_000_000, ns % 1_000_000_000 / 1_000)?,
+            None => write!(out, "{dim}{time:>12}{plain}")?,
+        }
+        match ticks {
+            Some(ticks) => write!(out, " {:>9}", options.clock.show(ticks))?,
+            None => write!(out, "{:10}", "")?,
+        }
+        let unknown = Default::default();
+        let (name, place) = self.names.get(function.index()).unwrap_or(&unknown);
+        write!(out, " {cpu:>3}) {label} | {:indent$}", "", indent = depth * 2)?;
+        match form {
+            Form::Opening => writeln!(out, "{name}() {{{dim}{place}{plain}"),
+            Form::Whole(how) => writeln!(out, "{name}();{dim}{place}{}{plain}", remark(how)),
+            Form::Closing(how) => writeln!(out, "}} {dim}/* {name} */{}{plain}", remark(how)),
+        }
+    }
+}
+
+/// The three forms of a call's line.
+#[derive(Clone, Copy)]
+enum Form {
+    Opening,
+    Whole(How),
+    Closing(How),
+}
+
+fn remark(how: How) -> &'static str {
+    match how {
+        How::Returned => "",
+        How::TaskEnded => " /* its task ended */",
+        How::Cut => " /* cut: events were lost */",
+        How::Open => " /* still open */",
     }
 }
 
@@ -133,7 +165,12 @@ impl<W: Write> Sink for Tree<'_, W> {
 
     fn function(&mut self, _function: Function, site: u64) {
         self.filter.function(site);
-        self.names.push((self.name_of)(site));
+        let named = (self.name_of)(site);
+        let place = match (&named.file, named.line) {
+            (Some(file), Some(line)) if self.options.lines => format!(" /* {file}:{line} */"),
+            _ => String::new(),
+        };
+        self.names.push((named.name, place));
     }
 
     fn attach(&mut self, id: TaskId, task: &Task, cpu: u32, _time: u64) {
@@ -167,8 +204,7 @@ impl<W: Write> Sink for Tree<'_, W> {
     fn leaf(&mut self, frames: &[Frame], function: Function, start: u64, ticks: u64) {
         if self.filter.passes(function, frames.len(), start, ticks, false) {
             self.open(frames);
-            let text = format!("{}();", self.name(function));
-            self.line(start, Some(ticks), frames.len(), &text);
+            self.line(start, Some(ticks), frames.len(), function, Form::Whole(How::Returned));
         }
     }
 
@@ -177,20 +213,11 @@ impl<W: Write> Sink for Tree<'_, W> {
         let opened = self.opened().get(depth).copied().unwrap_or(false);
         let passes = self.filter.passes(call.function, depth, call.start, call.total, true);
         self.filter.leave(call.function);
-        let remark = match call.how {
-            How::Returned => "",
-            How::TaskEnded => " its task ended",
-            How::Cut => " cut: events were lost",
-            How::Open => " still open",
-        };
         if opened {
-            let text = format!("}} /* {}{remark} */", self.name(call.function));
-            self.line(call.end, Some(call.total), depth, &text);
+            self.line(call.end, Some(call.total), depth, call.function, Form::Closing(call.how));
         } else if passes {
             self.open(frames);
-            let remark = if remark.is_empty() { String::new() } else { format!(" /*{remark} */") };
-            let text = format!("{}();{remark}", self.name(call.function));
-            self.line(call.start, Some(call.total), depth, &text);
+            self.line(call.start, Some(call.total), depth, call.function, Form::Whole(call.how));
         }
         self.opened().truncate(depth);
     }
@@ -203,7 +230,9 @@ impl<W: Write> Sink for Tree<'_, W> {
         };
         if self.failed.is_none() {
             let since = self.options.clock.show(time.saturating_sub(self.begin));
-            self.failed = writeln!(self.out, "{WARN}--- CPU {cpu} at {since}: {text} ---{WARN:#}").err();
+            let text = format!("--- CPU {cpu} at {since}: {text} ---");
+            let text = if self.options.colours { format!("{WARN}{text}{WARN:#}") } else { text };
+            self.failed = writeln!(self.out, "{text}").err();
         }
     }
 }
