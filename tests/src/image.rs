@@ -69,14 +69,12 @@ impl Image {
                 filler_start = section.address() + used as u64;
             }
         }
-        let mut ranges = Vec::from([filler_start..symbol(&elf, "__start_rodata")?]);
-        for name in ["__fentry__", "return_to_handler"] {
-            if let Ok(start) = symbol(&elf, name) {
-                ranges.push(start..start + SYMBOL_BYTES);
-            }
-        }
-        ranges.retain(|range| range.start < range.end);
-        Ok(ranges)
+        let filler = filler_start..symbol(&elf, "__start_rodata")?;
+        let patched = ["__fentry__", "return_to_handler"]
+            .iter()
+            .filter_map(|name| symbol(&elf, name).ok())
+            .map(|start| start..start + SYMBOL_BYTES);
+        Ok(std::iter::once(filler).chain(patched).filter(|range| !range.is_empty()).collect())
     }
 
     /// All function names at each address.
