@@ -49,6 +49,12 @@ pub fn run(kernel: &Kernel, cpus: u32, keep: Option<&Path>) -> Result<bool> {
     if !status.success() {
         bail!("symbolize record: {status}; its messages are above");
     }
+    // A guest that died has left a valid trace, which is success for the recorder but not for a demo.
+    let ended = &recording::meta(&trace)?["ended"]["how"];
+    let whole = ended == "power-off";
+    if !whole {
+        steps.step(format_args!("the guest did not power off: {ended}"));
+    }
     let mut report = recording::report(&symbolize, &trace, &vmlinux);
     steps.step(format_args!("the report: {}", shown(&report)));
     let status = report.status().context("cannot run symbolize")?;
@@ -56,7 +62,7 @@ pub fn run(kernel: &Kernel, cpus: u32, keep: Option<&Path>) -> Result<bool> {
         bail!("symbolize: {status}; its messages are above");
     }
     steps.step(format_args!("done; the trace stays in {}", trace.display()));
-    Ok(true)
+    Ok(whole)
 }
 
 /// A command as one could type it.

@@ -10,8 +10,6 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SymbolKind};
 
-/// Where modules (and code made at run time) begin in a kernel with CONFIG_RANDOMIZE_BASE.
-const MODULES_START: u64 = 0xffff_ffff_c000_0000;
 /// Bytes that a hooked symbol is given in [`Image::hook_ranges`]: one function alignment unit.
 const SYMBOL_BYTES: u64 = 16;
 /// What the linker puts behind the last function.
@@ -54,9 +52,9 @@ impl Image {
         Ok(sites)
     }
 
-    /// Where the tracer's code can run: no instruction of the kernel itself is executed there. That
-    /// is the patched `__fentry__` and `return_to_handler`, the filler after the text up to the
-    /// read-only data, and what is mapped behind the image.
+    /// Where code of the tracer can run inside the image: no instruction of the kernel itself is
+    /// executed there. That is the patched `__fentry__` and `return_to_handler`, and the filler after
+    /// the text up to the read-only data.
     ///
     /// # Errors
     /// When a symbol is missing.
@@ -71,14 +69,12 @@ impl Image {
                 filler_start = section.address() + used as u64;
             }
         }
-        let mut ranges = vec![filler_start..symbol(&elf, "__start_rodata")?, symbol(&elf, "_end")?..MODULES_START];
-        for name in ["__fentry__", "return_to_handler"] {
-            if let Ok(start) = symbol(&elf, name) {
-                ranges.push(start..start + SYMBOL_BYTES);
-            }
-        }
-        ranges.retain(|range| range.start < range.end);
-        Ok(ranges)
+        let filler = filler_start..symbol(&elf, "__start_rodata")?;
+        let patched = ["__fentry__", "return_to_handler"]
+            .iter()
+            .filter_map(|name| symbol(&elf, name).ok())
+            .map(|start| start..start + SYMBOL_BYTES);
+        Ok(std::iter::once(filler).chain(patched).filter(|range| !range.is_empty()).collect())
     }
 
     /// All function names at each address.
@@ -92,22 +88,21 @@ impl Image {
         functions
     }
 
-    /// A copy of the file with `replacement` at each of `addresses`.
+    /// The file with `replacement` at each of `addresses`.
     ///
     /// # Errors
     /// When nothing is loaded at one of them.
-    pub fn with_bytes_at(&self, addresses: &[u64], replacement: &[u8]) -> Result<Vec<u8>> {
+    pub fn patched(mut self, addresses: &[u64], replacement: &[u8]) -> Result<Vec<u8>> {
         let segments: Vec<_> = self.elf().segments().map(|segment| (segment.address(), segment.file_range())).collect();
-        let mut copy = self.bytes.clone();
         for &address in addresses {
             let offset = segments.iter().find_map(|&(start, (offset, size))| {
                 let within = address.checked_sub(start).filter(|&within| within < size)?;
                 usize::try_from(offset + within).ok()
             });
-            let place = offset.and_then(|offset| copy.get_mut(offset..offset + replacement.len()));
+            let place = offset.and_then(|offset| self.bytes.get_mut(offset..offset + replacement.len()));
             place.with_context(|| format!("nothing is loaded at {address:#x}"))?.copy_from_slice(replacement);
         }
-        Ok(copy)
+        Ok(self.bytes)
     }
 }
 

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::image::Image;
@@ -22,13 +23,13 @@ pub struct Witness {
     sites_file: PathBuf,
     /// Sorted addresses of the kernel's call instructions.
     pub sites: Vec<u64>,
-    hook: Vec<std::ops::Range<u64>>,
+    hook: Vec<Range<u64>>,
 }
 
 /// Instructions that a boot executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instructions {
-    /// In the tracer's code.
+    /// In the tracer's code, where the image alone tells its place.
     pub hook: u64,
     /// In the rest of the kernel.
     pub kernel: u64,
@@ -43,6 +44,8 @@ pub struct Instructions {
 pub struct Counts {
     /// None when they were not counted.
     pub instructions: Option<Instructions>,
+    /// The kernel's instructions by 2 MiB page, for [`Counts::instructions_with`].
+    pub kernel_pages: BTreeMap<u64, u64>,
     /// Executions of each call instruction that was executed at all.
     pub sites: BTreeMap<u64, u64>,
 }
@@ -75,11 +78,6 @@ impl Witness {
         plugin.push(if instructions { ",insns=on" } else { ",insns=off" });
         vec!["-plugin".into(), plugin]
     }
-
-    /// Whether `address` counts as the tracer's code.
-    pub fn counts_as_hook(&self, address: u64) -> bool {
-        self.hook.iter().any(|range| range.contains(&address))
-    }
 }
 
 /// In QEMU's option lists a comma stands twice.
@@ -105,9 +103,27 @@ impl Counts {
                 other: number(insns, "/other")?,
             }),
         };
-        let pairs = json["sites"].as_array().context("no list \"sites\" in the witness's JSON")?;
-        let sites = pairs.iter().map(|pair| Ok((number(pair, "/0")?, number(pair, "/1")?))).collect::<Result<_>>()?;
-        Ok(Self { instructions, sites })
+        let list = |name: &str| -> Result<BTreeMap<u64, u64>> {
+            let pairs = json.get(name).and_then(Value::as_array).with_context(|| format!("no list {name} in it"))?;
+            pairs.iter().map(|pair| Ok((number(pair, "/0")?, number(pair, "/1")?))).collect()
+        };
+        let kernel_pages = if instructions.is_some() { list("kernel_pages")? } else { BTreeMap::new() };
+        Ok(Self { instructions, kernel_pages, sites: list("sites")? })
+    }
+
+    /// The instructions, with those in `region` given to the tracer: where it mapped its code is known
+    /// only after the boot, from the trace.
+    ///
+    /// # Errors
+    /// When none were counted, or `region` is not made of whole pages.
+    pub fn instructions_with(&self, region: Range<u64>) -> Result<Instructions> {
+        const PAGE: u64 = 2 << 20;
+        let counted = self.instructions.context("the witness counted no instructions")?;
+        if region.is_empty() || !region.start.is_multiple_of(PAGE) {
+            bail!("the tracer's region {region:#x?} does not begin with a 2 MiB page");
+        }
+        let moved: u64 = self.kernel_pages.range(region).map(|(_, count)| count).sum();
+        Ok(Instructions { hook: counted.hook + moved, kernel: counted.kernel - moved, ..counted })
     }
 
     /// All calls.
@@ -160,7 +176,11 @@ mod tests {
     fn a_difference_in_either_direction_is_a_mismatch() {
         let function = |name: &str, calls| Traced { name: name.into(), calls };
         let traced = BTreeMap::from([(1, function("same", 5)), (2, function("fewer", 5)), (3, function("only", 1))]);
-        let counts = Counts { instructions: None, sites: BTreeMap::from([(1, 5), (2, 6), (4, 9)]) };
+        let counts = Counts {
+            instructions: None,
+            kernel_pages: BTreeMap::new(),
+            sites: BTreeMap::from([(1, 5), (2, 6), (4, 9)]),
+        };
         let found: Vec<_> = mismatches(&traced, &counts).iter().map(Mismatch::to_string).collect();
         assert_eq!(
             found,
@@ -170,6 +190,20 @@ mod tests {
                 "0x4 (not in the trace): traced 0, witnessed 9",
             ]
         );
+    }
+
+    #[test]
+    fn instructions_in_the_region_are_the_tracer_s() {
+        let region = 0xffff_ffff_9000_0000..0xffff_ffff_9060_0000;
+        let counts = Counts {
+            instructions: Some(Instructions { hook: 5, kernel: 100, user: 7, other: 9 }),
+            kernel_pages: BTreeMap::from([(0xffff_ffff_8100_0000, 60), (region.start, 30), (region.end, 10)]),
+            sites: BTreeMap::new(),
+        };
+        let found = counts.instructions_with(region).expect("whole pages");
+        assert_eq!(found, Instructions { hook: 35, kernel: 70, user: 7, other: 9 });
+        assert!(counts.instructions_with(0..0).is_err());
+        assert!(counts.instructions_with(0xffff_ffff_9000_1000..0xffff_ffff_9040_0000).is_err());
     }
 
     #[test]

@@ -37,7 +37,10 @@ const MODULES: &[(&str, &[&str])] = &[
 /// bytes, and only main (with the commands) prints.
 const UNKNOWN: &[(&[&str], &[&str])] = &[
     (&["capture", "trace_dir", "decode", "calltree"], &["gimli::", "addr2line::"]),
-    (&["report", "compare"], &["early_ftrace_format::word", "zerocopy::", "zstd::", "gimli::", "addr2line::"]),
+    (
+        &["report", "compare"],
+        &["EntryWord", "LeafWord", "SwitchWord", "ControlWord", "zerocopy::", "zstd::", "gimli::", "addr2line::"],
+    ),
     (
         &["capture", "trace_dir", "decode", "calltree", "resolve", "report", "compare"],
         &["println!", "eprintln!", "print!(", "eprint!("],

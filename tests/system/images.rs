@@ -90,12 +90,17 @@ fn a_kernel_without_symbols_says_what_it_lacks() {
 }
 
 #[test]
+fn a_kernel_without_debug_information_says_where_to_get_it() {
+    refused_image(&stripped("image-no-dwarf", "--strip-debug"), &["debug", "dbg|CONFIG_DEBUG_INFO"]);
+}
+
+#[test]
 fn a_kernel_with_nops_at_its_call_sites_is_recognised() {
-    let path = stripped("image-nops", "--strip-debug");
-    let image = Image::read(&path).expect("objcopy's output");
+    let image = Image::read(&boots::subject(OLD).vmlinux).expect("the kernel");
     let sites = image.call_sites().expect("call sites");
     // What -mnop-mcount leaves there: one nop of five bytes.
-    let nops = image.with_bytes_at(&sites, &[0x0f, 0x1f, 0x44, 0x00, 0x00]).expect("all sites are in the file");
-    std::fs::write(&path, nops).expect("space for a kernel");
+    let nops = image.patched(&sites, &[0x0f, 0x1f, 0x44, 0x00, 0x00]).expect("all sites are in the file");
+    let path = written("image-nops", &nops);
     refused_image(&path, &["nop", "mcount|fentry|call"]);
+    std::fs::remove_file(&path).expect("ours, and large");
 }

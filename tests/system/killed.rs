@@ -2,6 +2,7 @@
 //! One of the two processes is killed in the middle of a boot. What was drained by then must be
 //! there and readable, and nothing may be left running.
 
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::thread::sleep;
@@ -113,14 +114,12 @@ fn a_killed_qemu_leaves_a_trace_that_says_so() {
     let lock = boots::boot_lock();
     let mut running = Running::in_mid_boot(&trace);
     kill(running.qemu);
-    let mut status = None;
-    wait_until("the recorder ends after QEMU", || {
-        status = running.recorder.try_wait().expect("our child");
-        status.is_some()
-    });
+    wait_until("the recorder ends after QEMU", || running.recorder.try_wait().expect("our child").is_some());
     drop(lock);
-    let code = status.and_then(|status| status.code());
-    assert_eq!(code, Some(2), "a boot that was not recorded to its end is an error");
+    let mut messages = String::new();
+    let mut stderr = running.recorder.stderr.take().expect("piped");
+    stderr.read_to_string(&mut messages).expect("UTF-8");
+    assert!(["died", "killed", "signal"].iter().any(|word| messages.contains(word)), "{messages}");
 
     let meta = recording::meta(&trace).expect("meta.json");
     assert_eq!(meta["ended"]["how"], "died", "{meta:#}");

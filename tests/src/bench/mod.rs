@@ -112,12 +112,9 @@ impl Bench {
             bail!("symbolize record: {status}; its messages are above");
         }
         let counts = Counts::read(&out)?;
-        let instructions = counts.instructions.context("the witness counted no instructions")?;
         let meta = recording::meta(&trace)?;
         let region = number(&meta, "/region/virt")?;
-        if region != 0 && !self.witness.counts_as_hook(region) {
-            bail!("the tracer's code is mapped at {region:#x}, which the witness counts as kernel code");
-        }
+        let instructions = counts.instructions_with(region..region + number(&meta, "/region/size")?)?;
         let events = number(&meta, "/totals/events")?;
         if events == 0 {
             bail!("the trace has no events");

@@ -5,8 +5,10 @@
 //!
 //! In: `-plugin libwitness.so,sites=FILE,out=FILE[,hook=START-END]...[,insns=off]` (`options.rs`).
 //! Out: one JSON file, written when QEMU exits:
-//! `{"insns":{"hook":N,"kernel":N,"user":N,"other":N},"sites":[["0xADDR",COUNT],...]}`, sites that
-//! were executed only; `insns` is absent with `insns=off`.
+//! `{"insns":{"hook":N,"kernel":N,"user":N,"other":N},"kernel_pages":[["0xADDR",N],...],
+//! "sites":[["0xADDR",COUNT],...]}`. `kernel_pages` has the kernel's instructions by 2 MiB page of the
+//! image's part of the address space. Only what was executed is listed; with `insns=off` the first two
+//! are absent.
 //!
 //! Exactness: sites are counted with an atomic addition in a callback, right under any `-accel tcg`.
 //! Instructions are counted by additions that QEMU compiles into its translation, one for each
