@@ -7,6 +7,7 @@
 //! memory (so that slots not written can be told later), and only then counted in `consumed`, which
 //! gives it back to the guest.
 
+use super::pending::{Pending, pending};
 use super::region::SharedRegion;
 use crate::trace_dir::meta::CpuMeta;
 use crate::trace_dir::{TraceError, TraceWriter};
@@ -134,6 +135,8 @@ impl Drainer {
     /// When the trace cannot be written.
     pub fn finish(&mut self, writer: &mut TraceWriter, reason: EndReason) -> Result<(), TraceError> {
         self.take_ready(writer, Duration::ZERO)?;
+        // A guest that goes on will write them itself.
+        let mut pending = if reason == EndReason::Stopped { Vec::new() } else { pending(&self.region) };
         let chunks = u64::from(self.region.header().chunks_per_cpu);
         for drain in &mut self.cpus {
             let Some(at) = self.region.header().chunk_offset(drain.cpu, drain.next % chunks) else { continue };
@@ -146,7 +149,7 @@ impl Drainer {
                 drain.last = Some((header, words[..end].to_vec()));
             }
             let Some((header, words)) = &mut drain.last else { continue };
-            end_stream(header, words, opened.is_none(), reason);
+            end_stream(header, words, opened.is_none(), &mut pending, reason);
             writer.append_chunk(drain.cpu, header, words)?;
         }
         self.region.set_attached(false);
@@ -154,19 +157,34 @@ impl Drainer {
     }
 }
 
-/// Adds the end to a CPU's last words; `taken` says that those were written already.
-fn end_stream(header: &mut ChunkHeader, words: &mut Vec<u64>, taken: bool, reason: EndReason) {
+/// Adds the end to a CPU's last words, and before it the entry that its running task had not written;
+/// `taken` says that those words were written already.
+fn end_stream(
+    header: &mut ChunkHeader,
+    words: &mut Vec<u64>,
+    taken: bool,
+    pending: &mut Vec<Pending>,
+    reason: EndReason,
+) {
     let mut decoder = Decoder::new(header.tsc);
+    let mut running = header.pid;
     for &word in words.iter() {
-        let _ = decoder.push(word);
+        if let Some(Event::Switch { pid, .. }) = decoder.push(word) {
+            running = pid;
+        }
     }
-    let time = decoder.base().anchor;
     let mut encoder = Encoder::resume(decoder.base());
     if taken {
-        *header = ChunkHeader { seq: header.seq.wrapping_add(1), tsc: time, lost: 0, ..*header };
+        let time = decoder.base().anchor;
+        *header = ChunkHeader { seq: header.seq.wrapping_add(1), tsc: time, lost: 0, pid: running, ..*header };
         words.clear();
         encoder = Encoder::new(time);
     }
+    if let Some(at) = pending.iter().position(|entry| entry.pid == running) {
+        let written = encoder.push(pending.swap_remove(at).entry, |word| words.push(word));
+        debug_assert!(written.is_ok(), "its site was checked");
+    }
+    let time = encoder.base().anchor;
     let end = encoder.push(Event::End { reason, time }, |word| words.push(word));
     debug_assert!(end.is_ok(), "an end always has a word");
 }

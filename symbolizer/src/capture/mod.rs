@@ -11,6 +11,7 @@
 pub mod drain;
 mod error;
 pub mod qemu_args;
+mod pending;
 pub mod region;
 pub mod session;
 pub mod vmm;
