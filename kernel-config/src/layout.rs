@@ -57,11 +57,11 @@ impl Layout {
             return refuse(format!("{} CPUs: from 1 to {MAX_CPUS} can be traced", options.cpus));
         }
         let chunks = options.ring_bytes / CHUNK_SIZE;
-        if chunks < 2 || !chunks.is_power_of_two() || options.ring_bytes % CHUNK_SIZE != 0 {
+        if chunks < 2 || !chunks.is_power_of_two() || !options.ring_bytes.is_multiple_of(CHUNK_SIZE) {
             return refuse(format!(
                 "a ring of {} KiB: it must be a power of two of at least {} KiB",
                 options.ring_bytes >> 10,
-                2 * CHUNK_SIZE >> 10
+                (2 * CHUNK_SIZE) >> 10
             ));
         }
         let guest_off = (CPU_CONTROL_OFFSET + u64::from(options.cpus) * CPU_CONTROL_STRIDE).next_multiple_of(4096);
@@ -80,19 +80,18 @@ impl Layout {
             ));
         }
         let phys = options.region_phys.unwrap_or_else(|| image_end.next_multiple_of(REGION_ALIGN));
-        if phys % REGION_ALIGN != 0 || phys < image_end || phys.checked_add(size).is_none() {
+        if !phys.is_multiple_of(REGION_ALIGN) || phys < image_end || phys.checked_add(size).is_none() {
             return refuse(format!(
                 "region at {phys:#x}: it must be a multiple of 2 MiB and lie after the kernel, which ends at {image_end:#x}"
             ));
         }
-        if let Some(ram) = options.ram_bytes {
-            if phys + size + RAM_ABOVE > ram {
-                return refuse(format!(
-                    "the guest has {} MiB of RAM; kernel and rings need {} MiB: give it more (-m) or use smaller rings (--ring-mib)",
-                    ram >> 20,
-                    (phys + size + RAM_ABOVE).div_ceil(1 << 20)
-                ));
-            }
+        let least = phys + size + RAM_ABOVE;
+        if let Some(ram) = options.ram_bytes.filter(|&ram| ram < least) {
+            return refuse(format!(
+                "the guest has {} MiB of RAM; kernel and rings need {} MiB: give it more (-m) or use smaller rings (--ring-mib)",
+                ram >> 20,
+                least.div_ceil(1 << 20)
+            ));
         }
         Ok(Layout { phys, size, guest_off, stacks_off, rings_off, chunks })
     }
