@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! Tests of the crate from outside, one binary: a module a topic in `integration/`.
+//! The `symbolize` command from outside: traces and kernels made on the spot, output compared.
 
-mod integration {
-    mod synthetic;
-    mod trace_dir;
-}
+#[path = "integration/errors.rs"]
+mod errors;
+#[path = "integration/fixture.rs"]
+mod fixture;
+#[path = "integration/filters.rs"]
+mod filters;
+#[path = "integration/llvm.rs"]
+mod llvm;
+#[path = "integration/report.rs"]
+mod report;
