@@ -263,14 +263,15 @@ fn wait_for_kernel(ram: &RamFile, phys: u64, watch: &mut Watch) -> anyhow::Resul
             }
         }
         if let Some(ended) = watch.poll()? {
-            if let (Ended::Stopped { .. }, _) | (_, None) = (&ended, watch.vmm()) {
-                return Ok(None);
+            // It may have run in the moment between the two looks.
+            if let Ok(Some(region)) = ram.region_at(phys) {
+                return Ok(Some(region));
             }
-            if let Some(vmm) = watch.vmm()
-                && let Some(status) = vmm.poll()?
-            {
-                return Err(vmm.refused(status).into());
-            }
+            let status = watch.vmm().map(|vmm| vmm.poll()).transpose()?.flatten();
+            return match (ended, watch.vmm().zip(status)) {
+                (Ended::Stopped { .. }, _) | (_, None) => Ok(None),
+                (_, Some((vmm, status))) => Err(vmm.refused(status).into()),
+            };
         }
         if began.elapsed() > START_PATIENCE {
             return Err(CaptureError::NoStart { seconds: START_PATIENCE.as_secs() }.into());
