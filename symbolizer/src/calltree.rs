@@ -1,2 +1,39 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! (skeleton)
+//! From events to call trees. In: the batches of each CPU ([`crate::decode`]). Out: calls, one at a
+//! time as they end, to a [`Sink`]. Never here: names, DWARF, text.
+//!
+//! The tour, in the order that data flows:
+//! 1. [`build`]: merges the CPUs and keeps the stack of each task;
+//! 2. [`sites`]: call sites to dense function numbers;
+//! 3. [`task`]: tasks and their open frames;
+//! 4. [`sink`]: what a consumer of calls implements;
+//! 5. [`filter`]: which calls a consumer wants;
+//! 6. [`aggregate`]: the consumer that adds up per function and per task.
+//!
+//! ## What a duration is
+//! A call lasts from its entry to its exit. Its *wall* time is just that. Its *total* time leaves out
+//! the time in which its task was not on a CPU. Its *self* time is the total less the totals of the
+//! calls made from it; an interrupt nests in what it interrupts and is one of those calls.
+//!
+//! ## What is not known
+//! Where events were lost nobody can say which functions returned meanwhile. The frames that were
+//! open on that CPU are *cut*: counted as calls, with their time up to the last event before the
+//! loss. An exit that finds no open frame is an *orphan*: counted, and given to no function.
+
+pub mod aggregate;
+pub mod build;
+pub mod filter;
+pub mod sink;
+pub mod sites;
+pub mod task;
+
+pub use build::{Totals, build};
+pub use filter::Filter;
+pub use sink::{Call, How, Sink};
+pub use sites::Function;
+pub use task::{Frame, Task, TaskId};
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;

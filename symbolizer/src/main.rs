@@ -1,29 +1,26 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! The `symbolize` command (a stand-in until the whole command line is merged).
+//! The `symbolize` command: exit codes and error messages; all else is in [`cli`] and the library.
 
 mod cli;
 
-#[derive(clap::Parser)]
-#[command(version)]
-enum Command {
-    /// Boot a traced kernel and record what it does
-    Record(cli::record::Args),
-    /// Make a traced kernel
-    Inject(cli::inject::Args),
-    /// Print what happened
-    Report(cli::report::Args),
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(code) => ExitCode::from(code),
+        // Who closes the pipe has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("symbolize: {error:#}");
+            ExitCode::from(2)
+        }
+    }
 }
 
-fn main() -> std::process::ExitCode {
-    let result = match <Command as clap::Parser>::parse() {
-        Command::Record(args) => cli::record::run(args),
-        Command::Inject(args) => cli::inject::run(args),
-        Command::Report(args) => cli::report::run(args),
-    };
-    result
-        .unwrap_or_else(|error| {
-            eprintln!("symbolize: error: {error:#}");
-            2
-        })
-        .into()
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        io.or(json) == Some(std::io::ErrorKind::BrokenPipe)
+    })
 }

@@ -1,2 +1,20 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! (skeleton)
+//! From sums and names to what people and programs read. In: [`crate::calltree`]'s figures and
+//! [`crate::resolve`]'s names. Out: text, JSON, call trees, to a writer. Never here: raw bytes of a
+//! trace, DWARF, standard output.
+//!
+//! The tour: [`names`] names the functions that were hit; [`model`] puts all that a report says into
+//! plain data; [`text`] (with [`sections`], [`style`] and [`units`]) and [`json`] write it; [`tree`]
+//! prints calls as they end, with no model.
+
+pub mod json;
+pub mod model;
+pub mod names;
+pub mod sections;
+pub mod style;
+pub mod text;
+pub mod tree;
+pub mod units;
+
+pub use model::Report;
+pub use names::Names;

@@ -56,6 +56,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         policy: args.overflow.policy(),
         ram_bytes: None,
         region_phys: args.region_phys,
+        ..kernel_config::Options::default()
     };
     let injected = kernel_config::inject(&args.vmlinux, &args.output, &options)
         .with_context(|| format!("{}: cannot be traced", args.vmlinux.display()))?;

@@ -1,10 +1,74 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! The command line: one file per subcommand. Only this module and main print.
+//! The command line: one file per subcommand. In: arguments. Out: exit codes (0 done, 1 a difference
+//! found, 2 an error). Only this module and main print.
 
+pub mod addresses;
+pub mod bench_decode;
+pub mod completions;
+pub mod filters;
 pub mod inject;
+pub mod man;
+pub mod phases;
 mod progress;
 pub mod record;
 pub mod report;
+
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  symbolize trace/ vmlinux                        the report
+  symbolize trace/ vmlinux --sort calls --top 30  the functions that were called most
+  symbolize trace/ vmlinux --format tree --inside do_basic_setup --min 1ms | less
+  symbolize trace/ vmlinux --format json | jq '.functions[0]'
+  symbolize record --help                         how to make a trace
+
+Exit codes: 0 done, 1 a difference found, 2 an error.";
+
+/// Reads traces of a Linux boot: who called whom, how often and for how long.
+#[derive(Parser, Debug)]
+#[command(name = "symbolize", version, about, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    report: report::Args,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Boots a virtual machine, or attaches to one, and records its trace
+    Record(record::Args),
+    /// Puts the tracer into a vmlinux
+    Inject(inject::Args),
+    /// Prints the report (the same as with no subcommand)
+    Report(report::Args),
+    /// Prints one line for each function in a trace: address, name, file and line
+    Addresses(addresses::Args),
+    /// Prints completions for a shell
+    Completions(completions::Args),
+    /// Prints the manual page
+    Man(man::Args),
+    /// Measures decoding and call trees, without names
+    #[command(hide = true)]
+    BenchDecode(bench_decode::Args),
+}
+
+/// Runs the command line; the exit code.
+pub fn run() -> anyhow::Result<u8> {
+    let cli = Cli::parse();
+    match cli.command {
+        Some(Command::Record(args)) => record::run(args),
+        Some(Command::Inject(args)) => inject::run(args),
+        Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Addresses(args)) => addresses::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Man(args)) => man::run(&args),
+        Some(Command::BenchDecode(args)) => bench_decode::run(&args),
+        None => report::run(&cli.report),
+    }
+}
 
 /// A word as the shell wants it.
 fn quoted(word: &str) -> String {

@@ -157,7 +157,7 @@ fn boot(args: &Args, existing: Existing, signals: Arc<AtomicUsize>) -> anyhow::R
         ring_bytes: ring_bytes(args.ring_mib)?,
         policy: args.overflow.policy(),
         ram_bytes: Some(request.memory),
-        region_phys: None,
+        ..kernel_config::Options::default()
     };
     let injected = kernel_config::inject(vmlinux, &kernel, &options)
         .with_context(|| format!("{}: cannot be traced", vmlinux.display()))?;

@@ -160,7 +160,7 @@ fn each_end_of_the_monitor_is_told_apart() {
     assert_eq!(ended(spawn(&["sleep", "1000"]).unwrap(), 1, None), stopped("by a signal"));
     let limit = Some(Duration::from_millis(20));
     assert_eq!(ended(spawn(&["sleep", "1000"]).unwrap(), 0, limit), stopped("time limit of 0.02 s"));
-    let deaf = ["sh", "-c", "trap '' TERM; sleep 1000 & wait; wait"];
+    let deaf = ["sh", "-c", "trap '' TERM; exec sleep 1000"];
     assert_eq!(ended(spawn(&deaf).unwrap(), 2, None), stopped("by a signal"));
 }
 

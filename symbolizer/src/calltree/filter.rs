@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! Which calls a sink wants. In: what the user asked for, and the state of the stretch that is
+//! attached. Out: yes or no for each call. Never here: parsing of the command line, printing.
+
+use globset::GlobSet;
+
+use super::sites::Function;
+use super::task::{Frame, Task};
+
+/// The functions' names, as the resolver knows them, by site.
+pub type NameOf<'a> = &'a dyn Fn(u64) -> String;
+
+/// What the user asked for. All conditions must hold; an absent one always does.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Calls of functions with such a name.
+    pub functions: Option<GlobSet>,
+    /// Calls of functions with such a name and all that runs inside them.
+    pub inside: Option<GlobSet>,
+    /// Calls with fewer open frames under them than this.
+    pub depth: Option<usize>,
+    /// Calls whose total is at least so many ticks.
+    pub min: Option<u64>,
+    /// Calls that begin at this time or later, in ticks since the trace began.
+    pub from: Option<u64>,
+    /// Calls that begin before this time, in ticks since the trace began.
+    pub to: Option<u64>,
+    /// Calls on these CPUs.
+    pub cpus: Option<Vec<u32>>,
+    /// Calls of tasks with such a name.
+    pub tasks: Option<GlobSet>,
+    /// Calls of tasks with these pids; with `tasks`, one of the two must hold.
+    pub pids: Vec<u32>,
+}
+
+impl Wanted {
+    /// Whether anything is asked for at all.
+    pub fn is_everything(&self) -> bool {
+        self.functions.is_none()
+            && self.inside.is_none()
+            && self.depth.is_none()
+            && self.min.is_none()
+            && self.from.is_none()
+            && self.to.is_none()
+            && self.cpus.is_none()
+            && self.tasks.is_none()
+            && self.pids.is_empty()
+    }
+}
+
+/// A [`Wanted`] at work: keeps what holds for each function and for the stretch.
+pub struct Filter<'a> {
+    wanted: Wanted,
+    name_of: NameOf<'a>,
+    everything: bool,
+    /// For each function: its own name matches; it opens an inside.
+    flags: Vec<(bool, bool)>,
+    /// Time at which the trace begins.
+    begin: u64,
+    stretch: bool,
+    /// Open frames that open an inside.
+    inside: usize,
+}
+
+impl<'a> Filter<'a> {
+    /// A filter; `name_of` is asked once for each function.
+    pub fn new(wanted: Wanted, name_of: NameOf<'a>) -> Filter<'a> {
+        let everything = wanted.is_everything();
+        Filter { wanted, name_of, everything, flags: Vec::new(), begin: 0, stretch: true, inside: 0 }
+    }
+
+    /// The trace begins at this time.
+    pub fn begin(&mut self, time: u64) {
+        self.begin = time;
+    }
+
+    /// A new function; they come in order of their numbers.
+    pub fn function(&mut self, site: u64) {
+        let Wanted { functions, inside, .. } = &self.wanted;
+        if functions.is_none() && inside.is_none() {
+            self.flags.push((true, true));
+            return;
+        }
+        let name = (self.name_of)(site);
+        let is = |set: &Option<GlobSet>| set.as_ref().is_none_or(|set| set.is_match(&name));
+        self.flags.push((is(functions), is(inside)));
+    }
+
+    /// A stretch begins.
+    pub fn attach(&mut self, task: &Task, cpu: u32) {
+        if self.everything {
+            return;
+        }
+        let Wanted { cpus, tasks, pids, .. } = &self.wanted;
+        let by_task = (tasks.is_none() && pids.is_empty())
+            || pids.contains(&task.pid)
+            || tasks.as_ref().is_some_and(|set| set.is_match(task.label()));
+        self.stretch = by_task && cpus.as_ref().is_none_or(|cpus| cpus.contains(&cpu));
+        self.inside = task.frames.iter().filter(|frame| self.flags[frame.function.index()].1).count();
+    }
+
+    /// A call begins.
+    #[inline]
+    pub fn enter(&mut self, frame: &Frame) {
+        if !self.everything {
+            self.inside += usize::from(self.flags[frame.function.index()].1);
+        }
+    }
+
+    /// A call ends; after [`Filter::passes`] was asked about it.
+    #[inline]
+    pub fn leave(&mut self, function: Function) {
+        if !self.everything {
+            self.inside -= usize::from(self.flags[function.index()].1);
+        }
+    }
+
+    /// Whether a call with `depth` frames under it is wanted. `open`: it has a frame that
+    /// [`Filter::enter`] has seen.
+    #[inline]
+    pub fn passes(&self, function: Function, depth: usize, start: u64, total: u64, open: bool) -> bool {
+        self.everything || (total >= self.wanted.min.unwrap_or(0) && self.may_pass(function, depth, start, open))
+    }
+
+    /// The same before the duration is known.
+    pub fn may_pass(&self, function: Function, depth: usize, start: u64, open: bool) -> bool {
+        if self.everything {
+            return true;
+        }
+        let (name, opens) = self.flags[function.index()];
+        let since = start.saturating_sub(self.begin);
+        self.stretch
+            && name
+            && (self.inside > 0 || (!open && opens))
+            && self.wanted.depth.is_none_or(|most| depth < most)
+            && self.wanted.from.is_none_or(|from| since >= from)
+            && self.wanted.to.is_none_or(|to| since < to)
+    }
+
+    /// The shortest call that is wanted.
+    pub fn min(&self) -> u64 {
+        self.wanted.min.unwrap_or(0)
+    }
+
+    /// Whether calls of the stretch can be wanted at all.
+    pub fn stretch(&self) -> bool {
+        self.stretch
+    }
+}

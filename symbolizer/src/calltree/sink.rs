@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! What a consumer of call trees implements. In: stretches of one task on one CPU, and within them
+//! calls. Out: nothing; a sink keeps or prints what it wants. Never here: where the calls come from.
+
+use super::sites::Function;
+use super::task::{Frame, Task, TaskId};
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It returned.
+    Returned,
+    /// Its task ended inside it.
+    TaskEnded,
+    /// Events were lost; it may or may not have returned.
+    Cut,
+    /// It was still open where the trace ends.
+    Open,
+}
+
+/// A call that ended, or is known no further. Times in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// What was called.
+    pub function: Function,
+    /// At entry.
+    pub start: u64,
+    /// At exit, or the last moment known.
+    pub end: u64,
+    /// On-CPU time from start to end.
+    pub total: u64,
+    /// Total less that of the calls made from it.
+    pub own: u64,
+    /// Total of the longest call made from it.
+    pub longest_child: u64,
+    /// How it ended.
+    pub how: How,
+}
+
+/// Something that happened to the stream itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The guest lost this many events.
+    Lost(u64),
+    /// A part of the trace is missing or damaged.
+    Gap(String),
+    /// A function returned whose entry is not in the trace.
+    Orphan,
+}
+
+/// A consumer. Calls come in stretches: after [`Sink::attach`] and up to [`Sink::detach`] all calls
+/// are of one task on one CPU. Stretches come in the order of their start times.
+pub trait Sink {
+    /// Before all else: the time at which the trace begins.
+    fn begin(&mut self, _time: u64) {}
+    /// A function appears for the first time.
+    fn function(&mut self, function: Function, site: u64);
+    /// A stretch of `task` on `cpu` begins or goes on; its frames are those open now.
+    fn attach(&mut self, id: TaskId, task: &Task, cpu: u32, time: u64);
+    /// The stretch ends or pauses.
+    fn detach(&mut self, _task: &Task) {}
+    /// A call begins; its frame is the last one.
+    fn enter(&mut self, frames: &[Frame]);
+    /// A call was made from the last of `frames` and returned, with no other call in it.
+    fn leaf(&mut self, frames: &[Frame], function: Function, start: u64, ticks: u64);
+    /// The call that was made from the last of `frames` ends.
+    fn leave(&mut self, frames: &[Frame], call: &Call);
+    /// Something is missing on `cpu`; comes inside and outside stretches.
+    fn note(&mut self, _cpu: u32, _time: u64, _note: &Note) {}
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! `symbolize addresses TRACE VMLINUX`. Out: `0xADDRESS NAME FILE:LINE` for each function of the
+//! trace, by address. For scripts and for the comparison with other symbolizers.
+
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use symbolizer::calltree::aggregate::Aggregate;
+use symbolizer::calltree::filter::{Filter, Wanted};
+use symbolizer::calltree::{self};
+use symbolizer::decode::pipeline;
+use symbolizer::report::Names;
+use symbolizer::resolve::Vmlinux;
+use symbolizer::trace_dir::TraceDir;
+
+/// Arguments of `symbolize addresses`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The trace directory
+    trace: PathBuf,
+    /// The vmlinux with symbols of the kernel that was traced
+    vmlinux: PathBuf,
+    /// All functions with a call site in the vmlinux, whether the trace has them or not
+    #[arg(long)]
+    all: bool,
+    /// Go on although the vmlinux is of another kernel than the trace
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs it; the exit code.
+pub fn run(args: &Args) -> anyhow::Result<u8> {
+    let vmlinux = Vmlinux::open(&args.vmlinux)?;
+    let names = Names::open(&vmlinux)?;
+    let sites: Vec<u64> = if args.all {
+        names.call_sites().unwrap_or_default().into_iter().map(|call| call + symbolizer::report::names::CALL).collect()
+    } else {
+        let trace = TraceDir::open(&args.trace)?;
+        super::report::check_build_id(trace.meta(), &names, &args.vmlinux, args.force)?;
+        let nameless = |_| String::new();
+        let mut aggregate = Aggregate::new(Filter::new(Wanted::default(), &nameless));
+        let totals = pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut aggregate, |_| {}));
+        totals.sites.addresses().collect()
+    };
+    let mut functions = names.resolve(sites.into_iter())?;
+    functions.sort_by_key(|function| function.address);
+    functions.dedup_by_key(|function| function.address);
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for function in &functions {
+        let file = function.file.as_deref().unwrap_or("??");
+        writeln!(out, "{:#018x} {} {}:{}", function.address, function.name, file, function.line.unwrap_or(0))?;
+    }
+    out.flush()?;
+    Ok(0)
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! The options that choose calls. In: arguments. Out: a [`Wanted`], and the same in words. Never here:
+//! filtering.
+
+use clap::Args;
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use symbolizer::calltree::filter::Wanted;
+use symbolizer::report::units::Clock;
+
+/// Which calls count; conditions of different options must all hold.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Which calls")]
+pub struct Filters {
+    /// Only calls of functions with such a name, e.g. 'ext4_*' (may be repeated)
+    #[arg(long, value_name = "GLOB")]
+    function: Vec<String>,
+    /// Only calls of functions with such a name and all that runs inside them (may be repeated)
+    #[arg(long, value_name = "GLOB")]
+    inside: Vec<String>,
+    /// Only calls at most N deep: 1 is the outermost ones
+    #[arg(long, value_name = "N")]
+    depth: Option<usize>,
+    /// Only calls that take at least so long, e.g. 10us, 1.5ms, 200t (t: ticks)
+    #[arg(long, value_name = "TIME")]
+    min: Option<Span>,
+    /// Only calls that begin at this time since the trace began or later, e.g. 250ms
+    #[arg(long, value_name = "TIME")]
+    from: Option<Span>,
+    /// Only calls that begin before this time since the trace began
+    #[arg(long, value_name = "TIME")]
+    to: Option<Span>,
+    /// Only calls on these CPUs, e.g. 0,2
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    cpu: Vec<u32>,
+    /// Only calls of tasks with such a name or pid, e.g. 'kworker*' or 1 (may be repeated)
+    #[arg(long, value_name = "GLOB|PID")]
+    task: Vec<String>,
+}
+
+/// A duration as the user gives it.
+#[derive(Clone, Copy, Debug)]
+enum Span {
+    Ns(f64),
+    Ticks(u64),
+}
+
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Span, String> {
+        let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, unit) = text.split_at(unit_at);
+        let bad = || format!("'{text}' is no time: give a number and ns, us, ms, s or t (ticks), e.g. 10us");
+        let value: f64 = number.parse().map_err(|_| bad())?;
+        match unit.trim() {
+            "ns" => Ok(Span::Ns(value)),
+            "us" | "µs" => Ok(Span::Ns(value * 1e3)),
+            "ms" => Ok(Span::Ns(value * 1e6)),
+            "s" => Ok(Span::Ns(value * 1e9)),
+            "t" => Ok(Span::Ticks(value as u64)),
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl Span {
+    fn ticks(self, clock: Clock) -> anyhow::Result<u64> {
+        match self {
+            Span::Ticks(ticks) => Ok(ticks),
+            Span::Ns(ns) => clock.ticks(ns as u64).ok_or_else(|| {
+                anyhow::anyhow!("the trace does not say how fast its clock is: give times in ticks, e.g. 20000t")
+            }),
+        }
+    }
+}
+
+impl Filters {
+    /// What was asked for.
+    pub fn wanted(&self, clock: Clock) -> anyhow::Result<Wanted> {
+        let span = |span: Option<Span>| span.map(|span| span.ticks(clock)).transpose();
+        let (pids, names): (Vec<&String>, Vec<&String>) = self.task.iter().partition(|t| t.parse::<u32>().is_ok());
+        Ok(Wanted {
+            functions: globs(self.function.iter())?,
+            inside: globs(self.inside.iter())?,
+            depth: self.depth,
+            min: span(self.min)?,
+            from: span(self.from)?,
+            to: span(self.to)?,
+            cpus: (!self.cpu.is_empty()).then(|| self.cpu.clone()),
+            tasks: globs(names.into_iter())?,
+            pids: pids.iter().filter_map(|pid| pid.parse().ok()).collect(),
+        })
+    }
+
+    /// The same in words, if anything was asked for.
+    pub fn words(&self, clock: Clock) -> anyhow::Result<Option<String>> {
+        let mut words = Vec::new();
+        let mut list = |what: &str, values: &[String]| {
+            if !values.is_empty() {
+                words.push(format!("{what} {}", values.join(" or ")));
+            }
+        };
+        list("calls of", &self.function);
+        list("inside", &self.inside);
+        list("in tasks", &self.task);
+        list("on CPU", &self.cpu.iter().map(u32::to_string).collect::<Vec<_>>());
+        if let Some(depth) = self.depth {
+            words.push(format!("at most {depth} deep"));
+        }
+        for (what, span) in [("at least", self.min), ("from", self.from), ("before", self.to)] {
+            if let Some(span) = span {
+                words.push(format!("{what} {}", clock.show(span.ticks(clock)?)));
+            }
+        }
+        Ok((!words.is_empty()).then(|| words.join(", ")))
+    }
+}
+
+fn globs<'a>(patterns: impl Iterator<Item = &'a String>) -> anyhow::Result<Option<GlobSet>> {
+    let mut builder = GlobSetBuilder::new();
+    let mut any = false;
+    for pattern in patterns {
+        builder.add(Glob::new(pattern)?);
+        any = true;
+    }
+    Ok(if any { Some(builder.build()?) } else { None })
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! Numbers for people. In: counts, ticks, bytes. Out: short text with three significant digits or
+//! with thousands separators. Never here: layout.
+
+/// Converts ticks, if the frequency is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// Frequency of the time stamp counter in kHz; never 0.
+    khz: Option<u64>,
+}
+
+impl Clock {
+    /// A clock of a frequency in kHz.
+    pub fn new(khz: Option<u64>) -> Clock {
+        Clock { khz: khz.filter(|&khz| khz > 0) }
+    }
+
+    /// The frequency in kHz.
+    pub fn khz(&self) -> Option<u64> {
+        self.khz
+    }
+
+    /// Ticks in nanoseconds, rounded.
+    pub fn ns(&self, ticks: u64) -> Option<u64> {
+        let khz = u128::from(self.khz?);
+        u64::try_from((u128::from(ticks) * 1_000_000 + khz / 2) / khz).ok()
+    }
+
+    /// Nanoseconds in ticks, rounded.
+    pub fn ticks(&self, ns: u64) -> Option<u64> {
+        u64::try_from((u128::from(ns) * u128::from(self.khz?) + 500_000) / 1_000_000).ok()
+    }
+
+    /// For people: `12.3 us`, or `4.56 Mt` (million ticks) if the frequency is not known.
+    pub fn show(&self, ticks: u64) -> String {
+        match self.ns(ticks) {
+            Some(ns) => duration(ns),
+            None => match ticks {
+                0..1_000 => format!("{ticks} t"),
+                1_000..999_500 => format!("{} kt", three(ticks as f64 / 1e3)),
+                999_500..999_500_000 => format!("{} Mt", three(ticks as f64 / 1e6)),
+                _ => format!("{} Gt", three(ticks as f64 / 1e9)),
+            },
+        }
+    }
+}
+
+/// A duration in nanoseconds, with the unit that fits: `540 ns`, `5.40 us`, `54.0 ms`, `540 s`.
+pub fn duration(ns: u64) -> String {
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..999_500 => format!("{} us", three(ns as f64 / 1e3)),
+        999_500..999_500_000 => format!("{} ms", three(ns as f64 / 1e6)),
+        _ => format!("{} s", three(ns as f64 / 1e9)),
+    }
+}
+
+/// A count with thousands separators.
+pub fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `part` of `whole` in percent with one decimal, without the sign; `-` of nothing.
+pub fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 { "-".to_owned() } else { format!("{:.1}", part as f64 * 100.0 / whole as f64) }
+}
+
+/// Three significant digits of a number below 1000 (or more, as they come).
+fn three(value: f64) -> String {
+    match value {
+        v if v < 9.995 => format!("{v:.2}"),
+        v if v < 99.95 => format!("{v:.1}"),
+        v => format!("{v:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_three_digits_and_a_unit() {
+        let shown: Vec<String> =
+            [0, 999, 1_000, 9_996, 99_960, 999_499, 999_500, 1_234_567, 61_000_000_000].map(duration).into();
+        assert_eq!(
+            shown,
+            ["0 ns", "999 ns", "1.00 us", "10.0 us", "100 us", "999 us", "1.00 ms", "1.23 ms", "61.0 s"]
+        );
+    }
+
+    #[test]
+    fn clocks_convert_or_say_ticks() {
+        let clock = Clock::new(Some(2_000_000));
+        assert_eq!(clock.ns(3_000), Some(1_500));
+        assert_eq!(clock.ticks(1_500), Some(3_000));
+        assert_eq!(clock.ns(u64::MAX), Some(u64::MAX / 2 + 1));
+        assert_eq!(Clock::new(Some(1)).ns(u64::MAX), None);
+        assert_eq!(Clock::new(Some(0)).ns(1), None);
+        assert_eq!(Clock::new(None).show(12_345), "12.3 kt");
+    }
+
+    #[test]
+    fn counts_have_separators() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_000), "1,000");
+        assert_eq!(count(13_041_022), "13,041,022");
+    }
+}

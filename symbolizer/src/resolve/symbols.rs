@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! The function symbols of a vmlinux, for search by address. In: the ELF symbol table. Out: the one
+//! symbol that covers an address. Never here: DWARF.
+
+use object::elf::{STB_GLOBAL, STB_WEAK, STT_FUNC};
+use object::read::elf::Sym;
+use object::{Endianness, Object, ObjectSymbol};
+
+use super::image::Elf;
+
+/// A function symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Symbol<'a> {
+    /// First address.
+    pub address: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Its name; where several symbols stand at the address, a global one before a weak one before a
+    /// local one, then the larger, then the later in the table (as llvm-symbolizer has it).
+    pub name: &'a str,
+    /// How many other function symbols stand at the address.
+    pub aliases: u32,
+}
+
+/// All function symbols, one for each address, sorted.
+#[derive(Debug, Default)]
+pub struct Symbols<'a> {
+    sorted: Vec<Symbol<'a>>,
+    /// Size of the largest symbol: how far back a covering one may begin.
+    longest: u64,
+}
+
+impl<'a> Symbols<'a> {
+    /// Reads the table. `__pfx_` and `__cfi_` symbols name the padding before functions and are left
+    /// out.
+    pub fn read(elf: &Elf<'a>) -> Symbols<'a> {
+        let mut found: Vec<(u64, u8, u64, usize, &'a str)> = Vec::new();
+        for symbol in elf.symbols() {
+            let raw = symbol.elf_symbol();
+            if raw.st_type() != STT_FUNC || symbol.is_undefined() || symbol.address() == 0 {
+                continue;
+            }
+            let Ok(name) = symbol.name() else { continue };
+            if name.is_empty() || name.starts_with("__pfx_") || name.starts_with("__cfi_") {
+                continue;
+            }
+            let rank = match raw.st_bind() {
+                STB_GLOBAL => 2,
+                STB_WEAK => 1,
+                _ => 0,
+            };
+            found.push((symbol.address(), rank, raw.st_size(Endianness::Little), symbol.index().0, name));
+        }
+        found.sort_unstable();
+        let mut sorted: Vec<Symbol<'a>> = Vec::with_capacity(found.len());
+        for (address, _, size, _, name) in found {
+            match sorted.last_mut() {
+                Some(last) if last.address == address => {
+                    let size = last.size.max(size);
+                    *last = Symbol { address, size, name, aliases: last.aliases + 1 };
+                }
+                _ => sorted.push(Symbol { address, size, name, aliases: 0 }),
+            }
+        }
+        let longest = sorted.iter().map(|symbol| symbol.size).max().unwrap_or(0);
+        Symbols { sorted, longest }
+    }
+
+    /// The symbol that covers an address: the one that begins last, if several do.
+    pub fn covering(&self, address: u64) -> Option<&Symbol<'a>> {
+        let after = self.sorted.partition_point(|symbol| symbol.address <= address);
+        self.sorted[..after]
+            .iter()
+            .rev()
+            .take_while(|symbol| address - symbol.address <= self.longest)
+            .take(64)
+            .find(|symbol| address - symbol.address < symbol.size)
+    }
+
+    /// The symbol with this name, if it is the one that its address goes by.
+    pub fn named(&self, name: &str) -> Option<&Symbol<'a>> {
+        self.sorted.iter().find(|symbol| symbol.name == name)
+    }
+
+    /// How many addresses have a symbol.
+    pub fn len(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sorted.is_empty()
+    }
+}
