@@ -1,7 +1,23 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! All that knows kernel internals (skeleton: the interface that `symbolize record` uses).
+//! All that knows kernel internals. The tour, in the order that an injection goes:
+//! 1. [`image`]: read a vmlinux, refuse what is none;
+//! 2. [`facts`] (with [`dwarf`]): what the guest must know about this kernel;
+//! 3. [`sites`]: the call sites, live or not;
+//! 4. [`layout`]: where the shared region goes and what lies in it;
+//! 5. [`link`]: the guest object, linked for this kernel (`build.rs` compiles and checks it);
+//! 6. [`inject`](inject()): patch a copy, write it.
 
-use std::path::Path;
+mod dwarf;
+mod error;
+pub mod facts;
+pub mod image;
+mod inject;
+pub mod layout;
+pub mod link;
+pub mod sites;
+
+pub use error::InjectError;
+pub use inject::inject;
 
 /// What to do when a ring is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,14 +34,30 @@ pub enum Policy {
 pub struct Options {
     /// CPUs that get a ring.
     pub cpus: u32,
-    /// Size of each CPU's ring in bytes (a multiple of 64 KiB, at least two chunks).
+    /// Size of each CPU's ring in bytes (a power of two, at least 128 KiB).
     pub ring_bytes: u64,
     /// Full ring.
     pub policy: Policy,
+    /// Most ticks that one event waits for the host.
+    pub wait_ticks: u64,
     /// Guest RAM in bytes, when known: the region must lie below it.
     pub ram_bytes: Option<u64>,
     /// Physical address of the region; chosen after the kernel's image when `None`.
     pub region_phys: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            cpus: 1,
+            ring_bytes: 8 << 20,
+            policy: Policy::Wait,
+            // Some seconds: a host that does not drain for so long is gone.
+            wait_ticks: 1 << 34,
+            ram_bytes: None,
+            region_phys: None,
+        }
+    }
 }
 
 /// What was injected, for the user and for the trace's metadata.
@@ -45,30 +77,8 @@ pub struct Injected {
     pub region_size: u64,
     /// Virtual address range of the guest's code, start and end.
     pub code_virt: (u64, u64),
-    /// Words that the tool must add to the kernel command line (empty if none).
+    /// Words that the tool must add to the kernel command line (empty: none are needed).
     pub command_line: Vec<String>,
     /// What was changed in the image, one line each, for `--verbose`.
     pub changes: Vec<String>,
 }
-
-/// Why an image cannot be traced.
-#[derive(Debug)]
-pub struct InjectError(pub String);
-
-impl std::fmt::Display for InjectError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-impl std::error::Error for InjectError {}
-
-/// Makes a traced copy of a vmlinux; the input is not changed.
-///
-/// # Errors
-/// When the kernel cannot be traced, with the reason.
-pub fn inject(_input: &Path, _output: &Path, _options: &Options) -> Result<Injected, InjectError> {
-    Err(InjectError("not written yet".into()))
-}
-
-#[cfg(test)]
-mod tests {}

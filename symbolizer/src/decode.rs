@@ -112,14 +112,7 @@ impl Batch {
             self.decode(run.tsc, words);
             self.words += words.len() as u64;
             let events = from..self.events.len();
-            self.runs.push(Run {
-                seq: run.seq,
-                tsc: run.tsc,
-                lost: run.lost,
-                pid: run.pid,
-                depth: run.depth,
-                events,
-            });
+            self.runs.push(Run { seq: run.seq, tsc: run.tsc, lost: run.lost, pid: run.pid, depth: run.depth, events });
         }
     }
 

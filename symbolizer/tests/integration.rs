@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! The `symbolize` command from outside: traces and kernels made on the spot, output compared.
+//! The one test binary of the crate: traces, kernels and guests made on the spot, and the `symbolize`
+//! command from outside.
 
-#[path = "integration/errors.rs"]
-mod errors;
-#[path = "integration/fixture.rs"]
-mod fixture;
-#[path = "integration/filters.rs"]
-mod filters;
-#[path = "integration/llvm.rs"]
-mod llvm;
-#[path = "integration/report.rs"]
-mod report;
+mod integration {
+    mod capture;
+    mod errors;
+    mod fake_guest;
+    mod filters;
+    mod fixture;
+    mod llvm;
+    mod record_command;
+    mod report;
+    mod synthetic;
+    mod trace_dir;
+}

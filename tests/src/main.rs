@@ -1,3 +1,114 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! (being written)
-fn main() {}
+//! `cargo xtask`: the command line over the library. In: arguments. Out: exit code 0 done, 1 a check
+//! failed, 2 an error with its reason on stderr.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::kernels::Kernel;
+use xtask::{bench, checks, demo};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Demo, tests and measurements of early-ftrace", long_about = None)]
+#[command(after_help = "Examples:
+  cargo xtask demo                 trace the boot of Debian's 6.1 cloud kernel and report it
+  cargo xtask test                 all tests, with real boots
+  cargo xtask bench                the project's figures against their targets
+  cargo xtask COMMAND --help       more about one of them")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Trace the boot of a stock Debian kernel and print what happened in it
+    #[command(after_help = "Examples:
+  cargo xtask demo
+  cargo xtask demo --kernel 6.12 --cpus 2
+  cargo xtask demo --vmlinux /usr/lib/debug/boot/vmlinux-$(uname -r) --keep /tmp/demo
+
+The first run downloads Debian's debug package of the kernel (about 300 MB) to
+$XDG_CACHE_HOME/early-ftrace, by default ~/.cache/early-ftrace, and installs QEMU if
+it is missing (as root or through sudo).")]
+    Demo {
+        #[command(flatten)]
+        kernel: KernelArgs,
+        /// Virtual CPUs
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+        cpus: u32,
+        /// Keep the initial RAM disk and the trace here [default: target/demo, replaced by each demo]
+        #[arg(long, value_name = "DIR")]
+        keep: Option<PathBuf>,
+    },
+    /// Install what is missing and run all tests of the workspace, with real boots
+    #[command(after_help = "Examples:
+  cargo xtask test
+  cargo xtask test -- --test system counts
+
+What stands after -- goes to `cargo test --workspace`.")]
+    Test {
+        /// Arguments for cargo test
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Measure the project's figures and compare them with their targets
+    #[command(after_help = "Examples:
+  cargo xtask bench
+  cargo xtask bench --kernel 6.12
+
+Prints a table and writes target/bench/summary.json. Exit code 1 if a target is missed.")]
+    Bench {
+        #[command(flatten)]
+        kernel: KernelArgs,
+    },
+    /// Rewrite the golden files from what the code prints now
+    #[command(after_help = "Examples:
+  cargo xtask bless && git diff
+
+Runs the tests with `golden` in their name under EFT_BLESS=1. Look at the difference before
+you commit it.")]
+    Bless,
+    /// Formatting, lints, documentation, then all tests
+    #[command(after_help = "Examples:
+  cargo xtask ci")]
+    Ci,
+}
+
+#[derive(clap::Args)]
+struct KernelArgs {
+    /// Series of Debian's cloud kernel
+    #[arg(long, default_value = "6.1", value_name = "SERIES")]
+    kernel: String,
+    /// Use this kernel image with debug information instead of Debian's
+    #[arg(long, value_name = "PATH", conflicts_with = "kernel")]
+    vmlinux: Option<PathBuf>,
+}
+
+impl From<KernelArgs> for Kernel {
+    fn from(arguments: KernelArgs) -> Self {
+        match arguments.vmlinux {
+            Some(path) => Kernel::File(path),
+            None => Kernel::Series(arguments.kernel),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Demo { kernel, cpus, keep } => demo::run(&kernel.into(), cpus, keep.as_deref()),
+        Command::Test { arguments } => checks::test(&arguments),
+        Command::Bench { kernel } => bench::run(&kernel.into()),
+        Command::Bless => checks::bless(),
+        Command::Ci => checks::ci(),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -121,6 +121,7 @@ impl Decoder {
                     }
                     None
                 }
+                Kind::Pad => None,
                 Kind::Lost => Some(Event::Lost { count: w.data() }),
                 Kind::Name => {
                     let at = (w.arg() as usize & 3) * 4;

@@ -69,7 +69,7 @@ pub struct Header {
     pub region_size: u64,
     /// CPUs that have a ring.
     pub cpus: u32,
-    /// Chunks in each CPU's ring.
+    /// Chunks in each CPU's ring, a power of two, at least 2.
     pub chunks_per_cpu: u32,
     /// [`CHUNK_SIZE`].
     pub chunk_size: u32,
@@ -157,6 +157,52 @@ pub struct ChunkHeader {
     /// Zero.
     pub reserved: [u64; 3],
 }
+
+/// A frame of a shadow stack: one open function. The host reads these once, when the guest has ended:
+/// an entry word that was still pending then is nowhere else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Frame {
+    /// Low half of the address after the call site.
+    pub site: u32,
+    /// Low half of the time of entry.
+    pub time: u32,
+    /// Where the function returns to.
+    pub ret: u64,
+    /// Stack pointer inside the entry trampoline: the return address lies a fixed distance above.
+    pub stack: u64,
+    /// Upper half of the time of entry, with [`CLAIMED`].
+    pub high: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// Bit of [`Frame::high`]: the entry word of this frame is written, or being written. Clear means
+/// pending. Whoever sets it (by one `bts`, atomic with respect to interrupts) writes the word. Bit 63 of
+/// a time is never set, so that the clock's upper half is a pending frame's as it is; frames that are not
+/// in use have the bit set.
+pub const CLAIMED: u32 = 1 << 31;
+
+const _: () = assert!(size_of::<Frame>() == 32);
+
+/// What lies in frame 0 of a shadow stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FrameBase {
+    /// First half of the name that was last recorded.
+    pub comm_low: u64,
+    /// Second half.
+    pub comm_high: u64,
+    /// The task's pid, for the host: what is pending when the guest ends belongs to the CPU that runs it.
+    pub pid: u64,
+    /// Where frame 1 looks whether its parent is pending: [`CLAIMED`].
+    pub high: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+const _: () = assert!(size_of::<FrameBase>() == size_of::<Frame>());
+const _: () = assert!(core::mem::offset_of!(FrameBase, high) == core::mem::offset_of!(Frame, high));
 
 const _: () = assert!(size_of::<CpuControl>() as u64 == CPU_CONTROL_STRIDE);
 const _: () = assert!(size_of::<ChunkHeader>() == 64);

@@ -140,6 +140,8 @@ pub enum Kind {
     Module = 10,
     /// The last word of a CPU. `arg`: an [`EndReason`], `data`: low 32 bits of the time.
     End = 11,
+    /// Nothing: fills a slot that was reserved and turned out not to be needed.
+    Pad = 12,
 }
 
 /// What [`Kind::Escape`] carries.
@@ -197,6 +199,7 @@ pub enum Word {
 
 impl Kind {
     /// The kind with this number.
+    #[inline]
     pub const fn from_u8(value: u8) -> Option<Kind> {
         Some(match value {
             1 => Kind::Exit,
@@ -210,6 +213,7 @@ impl Kind {
             9 => Kind::InitcallEnd,
             10 => Kind::Module,
             11 => Kind::End,
+            12 => Kind::Pad,
             _ => return None,
         })
     }
@@ -237,8 +241,12 @@ impl Word {
 }
 
 /// The control word of `kind`; `arg` above 15 bits is a caller's error and is masked.
+///
+/// Built by shifts, not by [`ControlWord`]'s setters, here and in [`crate::encode`]: those have a way to
+/// panic, which the guest object must not have. The tests hold both against each other.
+#[inline]
 pub const fn control(kind: Kind, arg: u16, data: u32) -> u64 {
-    ControlWord::new().with_kind(kind as u8).with_arg(arg & 0x7fff).with_mark(CONTROL_MARK).with_data(data).into_bits()
+    kind as u64 | (arg as u64 & 0x7fff) << 8 | (CONTROL_MARK as u64) << 24 | (data as u64) << 32
 }
 
 /// Low half of an exit word, as the return trampoline stores it.

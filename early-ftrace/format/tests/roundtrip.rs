@@ -3,10 +3,11 @@
 //! the bits of each word stand where FORMAT.md draws them.
 
 use early_ftrace_format::decode::Decoder;
-use early_ftrace_format::encode::{EncodeError, Encoder, entry_word, leaf_word, time_word};
+use early_ftrace_format::encode::{EncodeError, Encoder, entry_word, leaf_word, switch_words, time_word};
 use early_ftrace_format::event::Event;
 use early_ftrace_format::word::{
-    CONTROL_MARK, EXIT_LOW, EndReason, KERNEL_HIGH, Kind, LEAF_DURATION_MAX, LEAF_REACH, LOWEST_FUNCTION, Word, control,
+    CONTROL_MARK, ControlWord, EXIT_LOW, EndReason, EntryWord, KERNEL_HIGH, Kind, LEAF_DURATION_MAX, LEAF_REACH,
+    LOWEST_FUNCTION, LeafWord, SwitchWord, Word, control,
 };
 use proptest::prelude::*;
 
@@ -112,6 +113,22 @@ proptest! {
         let back: Vec<Event> = words.iter().filter_map(|&word| decoder.push(word)).collect();
         prop_assert_eq!(long_form(&back), long_form(&events));
         prop_assert_eq!(decoder.base(), encoder.base());
+    }
+
+    #[test]
+    fn shifts_and_setters_build_the_same_words(site in any::<u32>(), time in any::<u32>(), end in any::<u16>(), arg in 0u16..0x8000) {
+        let short = end & 0x7fff;
+        let entry = EntryWord::new().with_site(site).with_time(time & 0x7fff_ffff);
+        prop_assert_eq!(entry_word(site, time), entry.into_bits());
+        let leaf = LeafWord::new().with_site(site).with_duration(short).with_end(end).with_leaf(true);
+        prop_assert_eq!(leaf_word(site, short, end), leaf.into_bits());
+        let exit = ControlWord::new().with_kind(1).with_arg(arg).with_mark(CONTROL_MARK).with_data(time);
+        prop_assert_eq!(control(Kind::Exit, arg, time), exit.into_bits());
+        let (state, prio) = (end as u8 & 0x7f, arg as u8 & 0x7f);
+        let switch = SwitchWord::new().with_pid(short & 0x3fff).with_state(state).with_prio(prio + 1).with_time(time);
+        let mut words = vec![];
+        switch_words(state.into(), prio.into(), (short & 0x3fff).into(), time, &mut |word| words.push(word));
+        prop_assert_eq!(words, vec![switch.into_bits()]);
     }
 
     #[test]

@@ -119,7 +119,6 @@ impl Task {
         self.out_since = Some(time);
         self.running = None;
     }
-
 }
 
 /// All tasks so far.

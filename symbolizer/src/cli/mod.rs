@@ -9,6 +9,7 @@ pub mod filters;
 pub mod inject;
 pub mod man;
 pub mod phases;
+mod progress;
 pub mod record;
 pub mod report;
 
@@ -67,4 +68,10 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::BenchDecode(args)) => bench_decode::run(&args),
         None => report::run(&cli.report),
     }
+}
+
+/// A word as the shell wants it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

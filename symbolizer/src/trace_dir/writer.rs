@@ -7,7 +7,9 @@ use super::block::{BlockEncoder, MAX_RUNS, MAX_WORDS};
 use super::meta::{CpuMeta, META_FILE, Meta, Totals};
 use super::{Block, Run, TraceError};
 use early_ftrace_format::shared::{CHUNK_WORDS, ChunkHeader};
+use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -69,15 +71,25 @@ impl TraceWriter {
         Ok(TraceWriter { dir: dir.to_path_buf(), cpus, encoder })
     }
 
+    /// Says what [`TraceWriter::create`] would say, and changes nothing.
+    ///
+    /// # Errors
+    /// As for [`TraceWriter::create`].
+    pub fn check(dir: &Path, existing: Existing) -> Result<(), TraceError> {
+        standing(dir, existing).map(drop)
+    }
+
     /// Takes a chunk: its header and the words of it that were written.
     ///
     /// # Errors
-    /// I/O when a block was full and could not be written; [`TraceError::NoSuchCpu`].
+    /// I/O when a block was full and could not be written, [`TraceError::NoSuchCpu`]; the chunk was
+    /// not taken then.
     pub fn append_chunk(&mut self, cpu: u32, header: &ChunkHeader, words: &[u64]) -> Result<(), TraceError> {
         let cpus = self.cpus.len() as u32;
         let writer = self.cpus.get_mut(cpu as usize).ok_or(TraceError::NoSuchCpu { cpu, cpus })?;
         debug_assert!(words.len() <= MAX_WORDS as usize, "a chunk is much smaller than a block may be");
-        if writer.pending.words.len() + words.len() > BLOCK_CHUNKS * CHUNK_WORDS {
+        let block = &writer.pending;
+        if block.words.len() + words.len() > BLOCK_CHUNKS * CHUNK_WORDS || block.runs.len() >= MAX_RUNS as usize {
             writer.flush(&mut self.encoder)?;
         }
         let block = &mut writer.pending;
@@ -94,9 +106,6 @@ impl TraceWriter {
             depth: header.depth,
             words: start..block.words.len(),
         });
-        if block.words.len() >= BLOCK_CHUNKS * CHUNK_WORDS || block.runs.len() >= MAX_RUNS as usize {
-            writer.flush(&mut self.encoder)?;
-        }
         Ok(())
     }
 
@@ -191,16 +200,12 @@ impl CpuWriter {
     }
 }
 
-/// Makes `dir` an empty directory without touching anything that is not a trace.
-fn make_room(dir: &Path, existing: Existing) -> Result<(), TraceError> {
+/// The files that stand in `dir`, if a trace may be written there; `None` when there is no directory.
+fn standing(dir: &Path, existing: Existing) -> Result<Option<Vec<OsString>>, TraceError> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return fs::create_dir_all(dir).map_err(|e| TraceError::io(dir, "create it", e));
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
-            return Err(TraceError::NotADirectory(dir.to_path_buf()));
-        }
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotADirectory => return Err(TraceError::NotADirectory(dir.to_path_buf())),
         Err(e) => return Err(TraceError::io(dir, "list it", e)),
     };
     let names = entries
@@ -208,26 +213,31 @@ fn make_room(dir: &Path, existing: Existing) -> Result<(), TraceError> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| TraceError::io(dir, "list it", e))?;
     if names.is_empty() {
-        return Ok(());
+        Ok(Some(names))
+    } else if !names.iter().any(|name| name == META_FILE) {
+        Err(TraceError::NotOurs(dir.to_path_buf()))
+    } else if existing == Existing::Keep {
+        Err(TraceError::Exists(dir.to_path_buf()))
+    } else {
+        Ok(Some(names))
     }
-    if !names.iter().any(|name| name == META_FILE) {
-        return Err(TraceError::NotOurs(dir.to_path_buf()));
-    }
-    if existing == Existing::Keep {
-        return Err(TraceError::Exists(dir.to_path_buf()));
-    }
-    // Only the files of a trace go: a user's notes beside them stay. meta.json goes last, so that a
-    // half-removed trace is still known as one.
-    let ours = |name: &std::ffi::OsString| {
-        name.to_str().is_some_and(|name| {
-            name.strip_prefix("cpu")
-                .and_then(|rest| rest.strip_suffix(".eft"))
-                .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
-        })
+}
+
+/// Makes `dir` a directory without a trace in it. Only the files of a trace go: a user's notes beside
+/// them stay. meta.json goes last, so that a half-removed trace is still known as one.
+fn make_room(dir: &Path, existing: Existing) -> Result<(), TraceError> {
+    let Some(names) = standing(dir, existing)? else {
+        return fs::create_dir_all(dir).map_err(|e| TraceError::io(dir, "create it", e));
     };
-    for name in names.iter().filter(|name| ours(name)).map(AsRef::as_ref).chain([Path::new(META_FILE)]) {
+    let (meta, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name == META_FILE);
+    for name in others.into_iter().filter(is_cpu_file).chain(meta) {
         let path = dir.join(name);
         fs::remove_file(&path).map_err(|e| TraceError::io(&path, "remove it", e))?;
     }
     Ok(())
+}
+
+fn is_cpu_file(name: &OsString) -> bool {
+    let number = name.to_str().and_then(|name| name.strip_prefix("cpu")?.strip_suffix(".eft"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }

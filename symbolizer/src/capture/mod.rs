@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! From a running guest's memory to a trace directory. In: the file that is the guest's RAM, and the
+//! command that runs the guest. Out: chunks, given to [`crate::trace_dir::TraceWriter`]. Never here:
+//! what the words mean; printing.
+//!
+//! The guest is hostile: it may write anything into its memory at any time. [`region`] is the only
+//! file that touches shared pages, by volatile reads into copies of our own; [`drain`] validates the
+//! copies and bounds every count. [`qemu_args`] reads what the user's command asks for and says what
+//! must be added, [`vmm`] runs it, [`session`] is the loop over all of them.
+
+pub mod drain;
+mod error;
+pub mod qemu_args;
+pub mod region;
+pub mod session;
+pub mod vmm;
+
+pub use error::CaptureError;

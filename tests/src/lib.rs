@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! The project's own commands: everything around the toolkit that a person or a CI machine runs.
+//! The tour, in the order of a demo:
+//!
+//! 1. [`tools`]: are the programs there that we call? install what is missing;
+//! 2. [`kernels`]: the newest debug kernel of a series, from Debian's archive into a cache
+//!    ([`debian`] asks apt);
+//! 3. [`initrd`]: the demo's init and its archive;
+//! 4. [`workspace`]: cargo builds what we run;
+//! 5. [`machine`]: QEMU's arguments, and [`recording`]: the `symbolize record` around them;
+//! 6. [`demo`], [`bench`](mod@bench) and [`checks`]: the commands themselves.
+//!
+//! Beside it stand [`image`] (what a vmlinux says about its call sites) and [`witness`] (boots that a
+//! QEMU plugin counts), for the bench and for the tests under `tests/system/`.
+//!
+//! Never here: knowledge of the trace format or of kernel internals; the commands drive `symbolize`
+//! as a user would.
+
+pub mod bench;
+pub mod checks;
+pub mod debian;
+pub mod demo;
+pub mod image;
+pub mod initrd;
+pub mod kernels;
+pub mod machine;
+pub mod recording;
+pub mod steps;
+pub mod tools;
+pub mod witness;
+pub mod workspace;

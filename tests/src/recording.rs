@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! A traced boot, recorded and reported as a user does it. In: files and a [`Machine`]. Out: commands,
+//! and the parts of `--format json` that bench and tests compare. Never here: the trace's format.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::machine::{COMMAND_LINE, Machine};
+
+/// Length of `call rel32`, from a call site to the address that the hook finds on the stack.
+const CALL_LENGTH: u64 = 5;
+
+/// `symbolize record ...`: boots `vmlinux` in `machine` and writes `trace`.
+pub fn record(symbolize: &Path, vmlinux: &Path, initrd: &Path, trace: &Path, machine: &Machine) -> Command {
+    let mut command = Command::new(symbolize);
+    command.arg("record").arg("--vmlinux").arg(vmlinux).arg("-o").arg(trace);
+    command.arg("--initrd").arg(initrd).args(["--append", COMMAND_LINE, "--"]).args(machine.qemu());
+    command.stdin(Stdio::null());
+    command
+}
+
+/// `symbolize TRACE VMLINUX`: the report.
+pub fn report(symbolize: &Path, trace: &Path, vmlinux: &Path) -> Command {
+    let mut command = Command::new(symbolize);
+    command.arg(trace).arg(vmlinux).stdin(Stdio::null());
+    command
+}
+
+/// The trace's `meta.json`.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn meta(trace: &Path) -> Result<Value> {
+    let path = trace.join("meta.json");
+    let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", path.display()))
+}
+
+/// An unsigned number at `pointer` in `value`, such as `/totals/events`.
+///
+/// # Errors
+/// When there is none.
+pub fn number(value: &Value, pointer: &str) -> Result<u64> {
+    let found = value.pointer(pointer).with_context(|| format!("no {pointer} in the JSON"))?;
+    address(found).with_context(|| format!("{pointer} is {found}, no number"))
+}
+
+/// A number, or one in a string, hexadecimal with `0x` before it.
+fn address(value: &Value) -> Option<u64> {
+    match value {
+        Value::String(text) => match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16).ok(),
+            None => text.parse().ok(),
+        },
+        other => other.as_u64(),
+    }
+}
+
+/// A function of the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traced {
+    /// As the report names it.
+    pub name: String,
+    /// How often it was entered.
+    pub calls: u64,
+}
+
+/// The functions of `--format json`, by the address of their call instruction. The report's sites are
+/// those of `sites`, or the addresses after them, which the hook sees.
+///
+/// # Errors
+/// When the report fails, or is not of the documented shape.
+pub fn traced_functions(report: &Value, sites: &[u64]) -> Result<BTreeMap<u64, Traced>> {
+    let Some(functions) = report["functions"].as_array() else { bail!("the report has no list \"functions\"") };
+    let mut traced = BTreeMap::new();
+    for function in functions {
+        let read = || {
+            let site = address(&function["site"])?;
+            let call = if sites.binary_search(&site).is_ok() { site } else { site.checked_sub(CALL_LENGTH)? };
+            let name = function["name"].as_str()?.to_owned();
+            Some((call, Traced { name, calls: address(&function["calls"])? }))
+        };
+        let Some((call, function)) = read() else {
+            bail!("a function of the report lacks name, site or calls: {function}")
+        };
+        if let Some(twin) = traced.insert(call, function) {
+            bail!("the report has two functions at the call site {call:#x}, one of them {}", twin.name);
+        }
+    }
+    Ok(traced)
+}
+
+/// Runs `command`, which prints JSON.
+///
+/// # Errors
+/// When it fails or prints something else.
+pub fn json(command: &mut Command) -> Result<Value> {
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot run {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?}: {}", output.status);
+    }
+    serde_json::from_slice(&output.stdout).with_context(|| format!("{command:?} printed no JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sites_at_and_after_the_call_are_the_same_function() {
+        let report = serde_json::json!({"functions": [
+            {"name": "a", "site": "0xffffffff81000004", "calls": 3},
+            {"name": "b", "site": 0xffff_ffff_8100_0015_u64, "calls": 4},
+        ]});
+        let sites = [0xffff_ffff_8100_0004, 0xffff_ffff_8100_0010];
+        let traced = traced_functions(&report, &sites).expect("well-formed");
+        assert_eq!(traced[&sites[0]], Traced { name: "a".into(), calls: 3 });
+        assert_eq!(traced[&sites[1]], Traced { name: "b".into(), calls: 4 });
+    }
+
+    #[test]
+    fn a_report_of_another_shape_is_an_error() {
+        assert!(traced_functions(&serde_json::json!({}), &[]).is_err());
+        assert!(traced_functions(&serde_json::json!({"functions": [{"name": "a"}]}), &[]).is_err());
+    }
+}

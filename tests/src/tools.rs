@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! The programs that we call and the Debian packages that have them. In: a list of [`Tool`]s. Out:
+//! all of them are there, or an error with the exact command to type. Installs without asking only
+//! where that cannot ask either: as root, or when `sudo -n` works. Never here: what they are for.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// A program from a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tool {
+    program: &'static str,
+    package: &'static str,
+    /// Whether `program-NUMBER` will do as well, as Debian names LLVM's tools.
+    numbered: bool,
+}
+
+/// The virtual machine.
+pub const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", numbered: false };
+/// What rustc links with.
+pub const GCC: Tool = Tool { program: "cc", package: "gcc", numbered: false };
+/// The linker that takes an address for the text; also objcopy and strip.
+pub const BINUTILS: Tool = Tool { program: "ld.bfd", package: "binutils", numbered: false };
+/// Takes packages apart.
+pub const DPKG: Tool = Tool { program: "dpkg-deb", package: "dpkg", numbered: false };
+/// Takes the kernel out of its package.
+pub const TAR: Tool = Tool { program: "tar", package: "tar", numbered: false };
+/// The resolver that ours is compared with.
+pub const LLVM_SYMBOLIZER: Tool = Tool { program: "llvm-symbolizer", package: "llvm", numbered: true };
+
+/// What a demo calls.
+pub const DEMO: &[Tool] = &[QEMU, GCC, BINUTILS, DPKG, TAR];
+/// What tests and bench call.
+pub const TEST: &[Tool] = &[QEMU, GCC, BINUTILS, DPKG, TAR, LLVM_SYMBOLIZER];
+
+impl Tool {
+    /// Where the program is.
+    pub fn find(&self) -> Option<PathBuf> {
+        let path = std::env::var_os("PATH")?;
+        let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
+        let plain = directories.iter().map(|directory| directory.join(self.program)).find(|file| file.is_file());
+        if plain.is_some() || !self.numbered {
+            return plain;
+        }
+        let number = |name: &str| name.strip_prefix(self.program)?.strip_prefix('-')?.parse::<u32>().ok();
+        directories
+            .iter()
+            .filter_map(|directory| std::fs::read_dir(directory).ok())
+            .flatten()
+            .flatten()
+            .filter_map(|entry| Some((number(entry.file_name().to_str()?)?, entry.path())))
+            .max()
+            .map(|(_, path)| path)
+    }
+}
+
+/// Makes sure that all `tools` are there.
+///
+/// # Errors
+/// With the command to type, when something is missing and cannot be installed from here.
+pub fn ensure(tools: &[Tool]) -> Result<()> {
+    let packages = missing(tools);
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let command = format!("apt-get install --no-install-recommends -y {}", packages.join(" "));
+    eprintln!("missing: {}; running: {command}", packages.join(", "));
+    let mut arguments = vec!["install", "--no-install-recommends", "-y", "-q"];
+    arguments.extend(&packages);
+    // The lists of a fresh machine may be empty or old: then the installation fails, and only then
+    // is it worth the time to fetch them.
+    if !apt_get(&arguments)? {
+        eprintln!("fetching the package lists first: apt-get update");
+        if !apt_get(&["update", "-q"])? || !apt_get(&arguments)? {
+            bail!("`{command}` failed; its messages are above");
+        }
+    }
+    let still = missing(tools);
+    if !still.is_empty() {
+        bail!("installed, but programs of these packages are still not in PATH: {}", still.join(", "));
+    }
+    Ok(())
+}
+
+fn missing(tools: &[Tool]) -> Vec<&'static str> {
+    tools.iter().filter(|tool| tool.find().is_none()).map(|tool| tool.package).collect()
+}
+
+/// Runs apt-get as root; whether it succeeded.
+///
+/// # Errors
+/// When we are not root and may not become it without a password, or there is no apt-get.
+pub fn apt_get(arguments: &[&str]) -> Result<bool> {
+    // SAFETY: geteuid has no arguments, no memory effects and cannot fail.
+    let root = unsafe { libc::geteuid() } == 0;
+    let mut command = if root {
+        Command::new("apt-get")
+    } else if sudo_works() {
+        let mut command = Command::new("sudo");
+        command.args(["-n", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        command
+    } else {
+        bail!(
+            "not root, and sudo wants a password; run this yourself, then try again:\n    sudo apt-get {}",
+            arguments.join(" ")
+        );
+    };
+    let status = command
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        // apt's chatter is progress, not a result.
+        .stdout(std::io::stderr())
+        .status()
+        .with_context(|| {
+            format!(
+                "cannot run apt-get; on a system other than Debian install by hand what `apt-get {}` would",
+                arguments.join(" ")
+            )
+        })?;
+    Ok(status.success())
+}
+
+fn sudo_works() -> bool {
+    Command::new("sudo")
+        .args(["-n", "true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! Tests of the whole: real kernels in QEMU, the command as a user calls it. One binary, so that
+//! what is slow to get (kernels, a recorded boot) is got once. The tour:
+//!
+//! - [`boots`]: what the tests share: kernels, recordings, one boot at a time;
+//! - [`untraced`]: the kernels and init without us, so that a failure elsewhere is the tracer's;
+//! - [`counts`]: the trace against the witness, call site by call site;
+//! - [`killed`]: either side dies in the middle of a boot;
+//! - [`images`], [`vmm`], [`traces`]: bad input, and what is said about it ([`refusal`]);
+//! - [`arrows`]: the layout that DESIGN.md promises.
+//!
+//! Never here: times. Speed is measured by `cargo xtask bench`.
+
+mod arrows;
+mod boots;
+mod counts;
+mod images;
+mod killed;
+mod refusal;
+mod traces;
+mod untraced;
+mod vmm;
