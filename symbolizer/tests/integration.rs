@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! Tests of the crate from outside, one binary: a module a topic in `integration/`.
+//! The one test binary of the crate: traces, kernels and guests made on the spot, and the `symbolize`
+//! command from outside.
 
 mod integration {
+    mod capture;
+    mod errors;
+    mod fake_guest;
+    mod filters;
+    mod fixture;
+    mod llvm;
+    mod record_command;
+    mod report;
     mod synthetic;
     mod trace_dir;
 }

@@ -3,6 +3,8 @@
 //! [`Aggregate`]. Times in ticks; sums saturate, since a damaged trace may hold any times. Never here:
 //! names, text.
 
+use std::collections::HashMap;
+
 use super::filter::Filter;
 use super::sink::{Call, How, Sink};
 use super::sites::Function;
@@ -71,15 +73,19 @@ pub struct Long {
 /// The sums so far.
 pub struct Aggregate<'a> {
     filter: Filter<'a>,
-    /// For each function, in idle tasks (1) and in all others (0).
+    /// For each function, in tasks that idle (1) and in all others (0).
     pub figures: [Vec<Figures>; 2],
     /// For each function.
     pub unfinished: Vec<Unfinished>,
     /// The longest calls whose time was not mostly that of one call in them, longest first, one of
     /// each function; idle tasks left out.
     pub longest: Vec<Long>,
-    /// For each task: self time and number of the calls that passed the filter.
-    pub tasks: Vec<(u64, u64)>,
+    /// For each task: self time and number of the calls that passed the filter, not idling (0) and
+    /// idling (1).
+    pub tasks: Vec<[(u64, u64); 2]>,
+    /// For each idle task that did the booting before: self and total time of the frames that were
+    /// open when it began to idle. They are booting's and are taken from what the frames end with.
+    booted: HashMap<TaskId, Vec<(u64, u64)>>,
     /// For each function: its open frames in the task that is attached.
     active: Vec<u32>,
     /// Ticks that a call must exceed to be among the longest.
@@ -98,6 +104,7 @@ impl<'a> Aggregate<'a> {
             unfinished: Vec::new(),
             longest: Vec::new(),
             tasks: Vec::new(),
+            booted: HashMap::new(),
             active: Vec::new(),
             bar: 0,
             idle: 0,
@@ -111,6 +118,40 @@ impl<'a> Aggregate<'a> {
         let mut sum = self.figures[0][function.index()];
         sum.add(&self.figures[1][function.index()]);
         sum
+    }
+
+    /// The attached task did the booting and begins to idle: the time of its open frames so far is
+    /// booting's.
+    #[cold]
+    fn begin_idling(&mut self, id: TaskId, task: &Task, time: u64) {
+        let elapsed = |frame: &Frame| {
+            time.saturating_sub(frame.start).saturating_sub(task.away.wrapping_sub(frame.away))
+        };
+        let mut credits = Vec::new();
+        for (depth, frame) in task.frames.iter().enumerate() {
+            let total = elapsed(frame);
+            let inner = task.frames.get(depth + 1).map_or(0, elapsed);
+            let own = total.saturating_sub(frame.children).saturating_sub(inner);
+            let passes = self.filter.may_pass(frame.function, depth, frame.start, true);
+            if passes {
+                let figures = &mut self.figures[0][frame.function.index()];
+                figures.own = figures.own.saturating_add(own);
+                let outermost = task.frames[..depth].iter().all(|outer| outer.function != frame.function);
+                figures.total = figures.total.saturating_add(if outermost { total } else { 0 });
+                let sum = &mut self.tasks[id.index()][0].0;
+                *sum = sum.saturating_add(own);
+            }
+            credits.push((own, total));
+        }
+        self.booted.insert(id, credits);
+    }
+
+    /// What of the call at a depth was counted when its task began to idle.
+    fn take_booted(&mut self, depth: usize) -> Option<(u64, u64)> {
+        let credits = self.booted.get_mut(&self.task)?;
+        let credit = credits.get(depth).copied();
+        credits.truncate(depth);
+        credit
     }
 
     #[cold]
@@ -147,16 +188,19 @@ impl Sink for Aggregate<'_> {
         self.active.push(0);
     }
 
-    fn attach(&mut self, id: TaskId, task: &Task, cpu: u32, _time: u64) {
+    fn attach(&mut self, id: TaskId, task: &Task, cpu: u32, time: u64) {
         self.filter.attach(task, cpu);
-        self.idle = usize::from(task.idle.is_some());
+        self.idle = usize::from(task.is_idling());
         self.task = id;
         self.cpu = cpu;
         if self.tasks.len() <= id.index() {
-            self.tasks.resize(id.index() + 1, (0, 0));
+            self.tasks.resize(id.index() + 1, [(0, 0); 2]);
         }
         for frame in &task.frames {
             self.active[frame.function.index()] += 1;
+        }
+        if task.is_idling() && task.boot > 0 && !self.booted.contains_key(&id) {
+            self.begin_idling(id, task, time);
         }
     }
 
@@ -187,7 +231,7 @@ impl Sink for Aggregate<'_> {
         if self.active[function.index()] == 0 {
             figures.total = figures.total.saturating_add(ticks);
         }
-        let task = &mut self.tasks[self.task.index()];
+        let task = &mut self.tasks[self.task.index()][self.idle];
         task.0 = task.0.saturating_add(ticks);
         task.1 += 1;
         if ticks > self.bar && self.idle == 0 {
@@ -206,15 +250,20 @@ impl Sink for Aggregate<'_> {
         if !passes {
             return;
         }
+        // Of a call that began while booting, only what came later is idling.
+        let booted = if self.idle == 1 { self.take_booted(frames.len()) } else { None };
+        let (own, total) = booted.unwrap_or((0, 0));
         let figures = &mut self.figures[self.idle][index];
-        figures.calls += 1;
-        figures.own = figures.own.saturating_add(call.own);
+        figures.own = figures.own.saturating_add(call.own.saturating_sub(own));
         if self.active[index] == 0 {
-            figures.total = figures.total.saturating_add(call.total);
+            figures.total = figures.total.saturating_add(call.total.saturating_sub(total));
         }
         let task = &mut self.tasks[self.task.index()];
-        task.0 = task.0.saturating_add(call.own);
-        task.1 += 1;
+        task[self.idle].0 = task[self.idle].0.saturating_add(call.own.saturating_sub(own));
+        let began = if booted.is_some() { 0 } else { self.idle };
+        task[began].1 += 1;
+        let figures = &mut self.figures[began][index];
+        figures.calls += 1;
         match call.how {
             How::Returned => {
                 figures.min = figures.min.min(call.total);

@@ -94,6 +94,8 @@ struct Cursor {
     /// A part of the stream is missing before the next chunk.
     lossy: bool,
     current: Option<TaskId>,
+    /// No task was on it yet.
+    fresh: bool,
     /// Latest time so far.
     now: u64,
     next: Next,
@@ -150,6 +152,7 @@ impl Cursor {
             seq: 0,
             lossy: false,
             current: None,
+            fresh: true,
             now: 0,
             next: Next::Resume,
             end: None,
@@ -445,6 +448,9 @@ impl<S: Sink> Builder<'_, S> {
             task.cpu = other;
         }
         task.switch_in(cursor.cpu, cursor.now);
+        // The boot's first task is the idle task of CPU 0, and each CPU comes up in its idle task.
+        task.booting = task.idle.is_some() && (cursor.fresh || self.totals.switches == 0);
+        cursor.fresh = false;
         cursor.current = Some(id);
     }
 
@@ -473,9 +479,9 @@ impl<S: Sink> Builder<'_, S> {
         if task.frames.is_empty() {
             return;
         }
-        self.sink.attach(id, task, task.cpu, now);
         // Nothing happened in it after it left its CPU.
         let end = task.out_since.unwrap_or(now);
+        self.sink.attach(id, task, task.cpu, end);
         let count = close(self.sink, task, end, how);
         if how == How::Cut {
             self.totals.cut += count;

@@ -40,6 +40,11 @@ pub struct Task {
     pub pid: u32,
     /// The CPU whose idle task this is.
     pub idle: Option<u32>,
+    /// It is an idle task that does not idle yet: `start_kernel` and `start_secondary` run in it, up to
+    /// its first switch.
+    pub booting: bool,
+    /// Time on a CPU while it was booting.
+    pub boot: u64,
     /// `comm`, NUL-padded; the latest one.
     pub name: [u8; 16],
     /// Open calls, outermost first.
@@ -88,6 +93,11 @@ impl Task {
         }
     }
 
+    /// Whether what it does now is idling (and the interrupts taken meanwhile).
+    pub fn is_idling(&self) -> bool {
+        self.idle.is_some() && !self.booting
+    }
+
     /// The task comes onto a CPU.
     pub(super) fn switch_in(&mut self, cpu: u32, time: u64) {
         if let Some(out) = self.out_since.take() {
@@ -102,6 +112,10 @@ impl Task {
     /// The task leaves its CPU.
     pub(super) fn switch_out(&mut self, time: u64) {
         self.on_cpu = self.on_cpu.saturating_add(time.saturating_sub(self.in_since));
+        if self.booting {
+            self.boot = self.on_cpu;
+            self.booting = false;
+        }
         self.out_since = Some(time);
         self.running = None;
     }

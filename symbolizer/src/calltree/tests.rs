@@ -350,3 +350,34 @@ fn filters_choose_calls() {
     assert_eq!(calls(Wanted { cpus: Some(vec![1]), ..none() }), (0, 0, 0));
     assert_eq!(calls(Wanted { pids: vec![2], ..none() }), (0, 1, 0));
 }
+
+#[test]
+fn booting_in_the_idle_task_is_not_idling() {
+    let built = run(vec![vec![chunk(
+        0,
+        0,
+        0,
+        0,
+        &[
+            enter(A, 0),
+            leaf(B, 10, 20),
+            enter(C, 30),
+            switch(1, 100),
+            leaf(B, 110, 120),
+            switch(0, 200),
+            leaf(B, 210, 220),
+            exit(230),
+            enter(C, 240),
+            switch(1, 300),
+        ],
+    )]]);
+    // A: 100 while booting, 100 while idling; it made calls of 10 + 70 and of 10 + 20 + 60.
+    let index = built.index(A).unwrap();
+    assert_eq!(times(built.figures[0][index]), (1, 100, 20));
+    assert_eq!(times(built.idle(A)), (0, 100, 10));
+    // C: the first began while booting, the second while idling.
+    assert_eq!(times(built.idle(C)), (1, 30 + 60, 20 + 60));
+    assert_eq!(times(built.of(C)), (2, 70 + 30 + 60, 70 + 20 + 60));
+    let swapper = &built.totals.tasks[0];
+    assert_eq!((swapper.boot, swapper.on_cpu), (100, 200));
+}

@@ -212,10 +212,15 @@ impl CpuDrain {
         match header.filter(|header| self.is_next(header)) {
             Some(header) => {
                 let missing = unwritten(words);
-                if missing > 0 {
-                    let since = *self.late_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() < patience {
-                        return Ok(false);
+                if missing > 0 && !patience.is_zero() {
+                    // The first look is never the last: give its writer at least until the next pass.
+                    match self.late_since {
+                        None => {
+                            self.late_since = Some(Instant::now());
+                            return Ok(false);
+                        }
+                        Some(since) if since.elapsed() < patience => return Ok(false),
+                        Some(_) => {}
                     }
                 }
                 self.late_since = None;

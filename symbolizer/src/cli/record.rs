@@ -29,7 +29,9 @@ const LOAD_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Arguments of `symbolize record`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  symbolize record --vmlinux vmlinux --initrd initrd.img --append console=ttyS0 \\\n    -- qemu-system-x86_64 -M q35 -m 1G -nographic")]
+#[command(
+    after_help = "Example:\n  symbolize record --vmlinux vmlinux --initrd initrd.img --append console=ttyS0 \\\n    -- qemu-system-x86_64 -M q35 -m 1G -nographic"
+)]
 pub struct Args {
     /// The kernel to trace: an uncompressed vmlinux with symbols; it is not changed
     #[arg(long, required_unless_present = "attach")]
@@ -117,8 +119,8 @@ fn signals() -> anyhow::Result<Arc<AtomicUsize>> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
-    let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM, SIGXFSZ])
-        .context("cannot catch Ctrl-C")?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM, SIGXFSZ]).context("cannot catch Ctrl-C")?;
     std::thread::spawn(move || {
         // A file that grows beyond the limit is an error of the write; the signal says nothing more.
         for _ in signals.forever().filter(|&signal| signal != SIGXFSZ) {
@@ -164,12 +166,8 @@ fn boot(args: &Args, existing: Existing, signals: Arc<AtomicUsize>) -> anyhow::R
 
     let (ram_path, _remove) = ram_file(args.ram_file.as_deref(), request.memory, temp.path())?;
     let ram = RamFile::open(&ram_path)?;
-    let boot = Boot {
-        kernel: &kernel,
-        command_line: &command_line,
-        initrd: args.initrd.as_deref(),
-        ram_file: &ram_path,
-    };
+    let boot =
+        Boot { kernel: &kernel, command_line: &command_line, initrd: args.initrd.as_deref(), ram_file: &ram_path };
     let added = qemu_args::added(&request, &boot);
     announce(&injected, &added_words, &added);
     let started_at = unix_time();
@@ -219,11 +217,7 @@ fn meta_of(region: &SharedRegion) -> Meta {
 }
 
 /// The file for the guest's memory, and what removes it at the end if it is temporary.
-fn ram_file(
-    named: Option<&Path>,
-    size: u64,
-    temp: &Path,
-) -> anyhow::Result<(PathBuf, Option<tempfile::TempPath>)> {
+fn ram_file(named: Option<&Path>, size: u64, temp: &Path) -> anyhow::Result<(PathBuf, Option<tempfile::TempPath>)> {
     let (path, remove) = match named {
         Some(path) => (path.to_path_buf(), None),
         None => {
@@ -269,14 +263,15 @@ fn wait_for_kernel(ram: &RamFile, phys: u64, watch: &mut Watch) -> anyhow::Resul
             }
         }
         if let Some(ended) = watch.poll()? {
-            if let (Ended::Stopped { .. }, _) | (_, None) = (&ended, watch.vmm()) {
-                return Ok(None);
+            // It may have run in the moment between the two looks.
+            if let Ok(Some(region)) = ram.region_at(phys) {
+                return Ok(Some(region));
             }
-            if let Some(vmm) = watch.vmm()
-                && let Some(status) = vmm.poll()?
-            {
-                return Err(vmm.refused(status).into());
-            }
+            let status = watch.vmm().map(|vmm| vmm.poll()).transpose()?.flatten();
+            return match (ended, watch.vmm().zip(status)) {
+                (Ended::Stopped { .. }, _) | (_, None) => Ok(None),
+                (_, Some((vmm, status))) => Err(vmm.refused(status).into()),
+            };
         }
         if began.elapsed() > START_PATIENCE {
             return Err(CaptureError::NoStart { seconds: START_PATIENCE.as_secs() }.into());

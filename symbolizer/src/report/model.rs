@@ -287,26 +287,36 @@ fn subsystems(functions: &[FunctionRow]) -> Vec<SubsystemRow> {
 }
 
 fn task_rows(totals: &Totals, aggregate: &Aggregate<'_>) -> Vec<TaskRow> {
-    let mut rows: Vec<TaskRow> = totals
-        .tasks
-        .iter()
-        .enumerate()
-        .map(|(index, task)| {
-            let (traced, calls) = aggregate.tasks.get(index).copied().unwrap_or_default();
-            TaskRow {
-                name: task.label(),
-                pid: task.pid,
-                idle: task.idle,
-                on_cpu: task.on_cpu,
-                traced,
-                calls,
-                switches: task.switches,
-                first: task.first.saturating_sub(totals.first),
-                ended: task.ended,
+    let mut rows: Vec<TaskRow> = Vec::new();
+    for (index, task) in totals.tasks.iter().enumerate() {
+        let [busy, idle] = aggregate.tasks.get(index).copied().unwrap_or_default();
+        let row = |name: String, idle, on_cpu, (traced, calls), switches| TaskRow {
+            name,
+            pid: task.pid,
+            idle,
+            on_cpu,
+            traced,
+            calls,
+            switches,
+            first: task.first.saturating_sub(totals.first),
+            ended: task.ended,
+        };
+        match task.idle {
+            None => rows.push(row(task.label(), None, task.on_cpu, busy, task.switches)),
+            // What it did before it idled is work like any other task's.
+            Some(cpu) => {
+                let boot = u64::from(task.boot > 0 || busy.1 > 0);
+                if boot > 0 {
+                    rows.push(row(format!("{} (booting)", task.label()), None, task.boot, busy, boot));
+                }
+                let idling = task.on_cpu.saturating_sub(task.boot);
+                if idling > 0 || task.switches > boot {
+                    rows.push(row(task.label(), Some(cpu), idling, idle, task.switches - boot));
+                }
             }
-        })
-        .filter(|row| row.switches > 0)
-        .collect();
+        }
+    }
+    rows.retain(|row| row.switches > 0);
     rows.sort_by(|a, b| b.on_cpu.cmp(&a.on_cpu).then(a.pid.cmp(&b.pid)).then(a.idle.cmp(&b.idle)));
     rows
 }

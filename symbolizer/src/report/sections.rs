@@ -27,45 +27,44 @@ pub fn functions(report: &Report<'_>, options: Options, by: Sort, out: &mut dyn 
     let mut rows: Vec<FunctionRow> = report.functions.clone();
     sort(&mut rows, by);
     rows.truncate(options.top);
-    heading(out, title, remark)?;
+    heading(out, options.width, title, remark)?;
     if rows.is_empty() {
         return writeln!(out, "  none");
     }
     let (clock, busy) = (report.clock, report.busy());
+    // Names matter more than means where there is no room for both.
+    let wide = options.width >= 96;
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
             let mean = row.all.total.checked_div(row.all.calls).unwrap_or(0);
+            let returned = row.all.min <= row.all.max;
             let source = match (&row.named.file, row.named.line) {
                 (Some(file), Some(line)) if options.lines => format!("{file}:{line}"),
                 (Some(file), _) if options.lines => file.clone(),
                 (Some(file), _) => super::super::resolve::tree::subsystem(file).to_owned(),
                 (None, _) => "?".to_owned(),
             };
-            vec![
+            let mut cells = vec![
                 clock.show(row.busy_own()),
                 percent(row.busy_own(), busy),
                 clock.show(row.busy_total()),
                 count(row.all.calls),
-                clock.show(mean),
-                clock.show(row.all.max),
-                row.named.name.clone(),
-                source,
-            ]
+            ];
+            if wide {
+                cells.push(clock.show(mean));
+                cells.push(if returned { clock.show(row.all.max) } else { "-".to_owned() });
+            }
+            cells.extend([row.named.name.clone(), source]);
+            cells
         })
         .collect();
-    let source = if options.lines { "source" } else { "in" };
-    let columns = [
-        right("self"),
-        right("%"),
-        right("total"),
-        right("calls"),
-        right("mean"),
-        right("longest"),
-        left("function"),
-        left(source),
-    ];
-    table(out, options.width, &columns, 6, &cells)
+    let mut columns = vec![right("self"), right("%"), right("total"), right("calls")];
+    if wide {
+        columns.extend([right("mean"), right("longest")]);
+    }
+    columns.extend([left("function"), left(if options.lines { "source" } else { "in" })]);
+    table(out, options.width, &columns, columns.len() - 2, &cells)
 }
 
 /// Self time by source directory, with bars.
@@ -73,7 +72,7 @@ pub fn functions(report: &Report<'_>, options: Options, by: Sort, out: &mut dyn 
 /// # Errors
 /// Those of the writer.
 pub fn subsystems(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::Result<()> {
-    heading(out, "Where the time went", "self time by source directory; without idle")?;
+    heading(out, options.width, "Where the time went", "self time by source directory; without idle")?;
     let busy = report.busy();
     let traced = report.subsystems.iter().fold(0u64, |sum, row| sum.saturating_add(row.own));
     let shown = report.subsystems.iter().take(options.top);
@@ -112,7 +111,7 @@ pub fn subsystems(report: &Report<'_>, options: Options, out: &mut dyn Write) ->
 pub fn tasks(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::Result<()> {
     let busy = report.busy();
     let all = || report.tasks.iter().filter(|task| task.idle.is_none());
-    heading(out, "Tasks", &format!("{} in all; by time on a CPU", count(all().count() as u64)))?;
+    heading(out, options.width, "Tasks", &format!("{} in all; by time on a CPU", count(all().count() as u64)))?;
     let cells: Vec<Vec<String>> = all()
         .take(options.top)
         .map(|task| {
@@ -149,7 +148,7 @@ pub fn idle(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::R
     if idle.is_empty() {
         return Ok(());
     }
-    heading(out, "Idle", "time in the CPUs' idle tasks, with the interrupts that they took; % of the time span")?;
+    heading(out, options.width, "Idle", "time of the idle tasks, with the interrupts taken meanwhile; % of the time span")?;
     let cells: Vec<Vec<String>> = idle
         .iter()
         .map(|task| {
@@ -172,15 +171,16 @@ pub fn idle(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::R
 pub fn longest(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::Result<()> {
     heading(
         out,
+        options.width,
         "Longest single calls",
-        "on-CPU time; one of each function, and none that mostly waits for one call of its own",
+        "on-CPU time; one of each function, and none that is mostly one call made from it",
     )?;
     for long in report.longest.iter().take(options.top) {
         writeln!(
             out,
             "  {:>8}  {}  {DIM}at {} in {} on CPU {}{DIM:#}",
             report.clock.show(long.total),
-            long.name,
+            shorten(&long.name, options.width.saturating_sub(54).max(16)),
             report.clock.show(long.start),
             long.task,
             long.cpu
@@ -207,8 +207,10 @@ pub fn open(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::R
         return Ok(());
     }
     let frames: usize = report.open.iter().map(|open| open.stack.len()).sum();
-    let title = format!("{} calls of {} tasks", count(frames as u64), count(report.open.len() as u64));
-    heading(out, "Open at the end", &format!("{title}; their time counts up to the end"))?;
+    let calls = if frames == 1 { "call" } else { "calls" };
+    let tasks = if report.open.len() == 1 { "task" } else { "tasks" };
+    let title = format!("{} {calls} in {} {tasks}", count(frames as u64), count(report.open.len() as u64));
+    heading(out, options.width, "Open at the end", &format!("{title}; time counts up to the end"))?;
     for open in report.open.iter().take(OPEN_STACKS.max(options.top)) {
         let since = open.stack.last().map_or(0, |frame| frame.1);
         writeln!(out, "  {}-{}  {DIM}innermost since {}{DIM:#}", open.task, open.pid, report.clock.show(since))?;

@@ -35,16 +35,19 @@ pub const fn right(title: &'static str) -> Column {
     Column { title, right: true }
 }
 
-/// Writes a heading with an empty line before it.
+/// Writes a heading with an empty line before it; a remark that does not fit beside it goes below.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn heading(out: &mut dyn Write, text: &str, remark: &str) -> io::Result<()> {
+pub fn heading(out: &mut dyn Write, width: usize, text: &str, remark: &str) -> io::Result<()> {
     writeln!(out)?;
     if remark.is_empty() {
         writeln!(out, "{HEADING}{text}{HEADING:#}")
-    } else {
+    } else if text.chars().count() + 2 + remark.chars().count() <= width {
         writeln!(out, "{HEADING}{text}{HEADING:#}  {DIM}{remark}{DIM:#}")
+    } else {
+        writeln!(out, "{HEADING}{text}{HEADING:#}")?;
+        wrap(remark, width.saturating_sub(2)).iter().try_for_each(|line| writeln!(out, "  {DIM}{line}{DIM:#}"))
     }
 }
 

@@ -22,7 +22,12 @@ impl Clock {
 
     /// Ticks in nanoseconds, rounded.
     pub fn ns(&self, ticks: u64) -> Option<u64> {
-        let khz = u128::from(self.khz?);
+        let khz = self.khz?;
+        // Division of 128 bits is a slow call; times of a boot do not need it.
+        if let Some(product) = ticks.checked_mul(1_000_000).and_then(|product| product.checked_add(khz / 2)) {
+            return Some(product / khz);
+        }
+        let khz = u128::from(khz);
         u64::try_from((u128::from(ticks) * 1_000_000 + khz / 2) / khz).ok()
     }
 

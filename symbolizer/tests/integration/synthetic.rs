@@ -33,6 +33,9 @@ impl Random {
     }
 }
 
+/// What a guest fills the end of a closed chunk with: a pad word.
+const PAD: u64 = 0x8000_000c;
+
 const FUNCTIONS: u64 = 4_700;
 
 /// A function's body: what it calls, and how long its own parts take.
@@ -91,7 +94,8 @@ impl Boot {
 
     fn push(&mut self, event: Event) {
         if self.words.len() + 3 > CHUNK_WORDS {
-            let words = std::mem::take(&mut self.words);
+            let mut words = std::mem::take(&mut self.words);
+            words.resize(CHUNK_WORDS, PAD);
             self.chunks.push((self.header(), words));
             self.seq += 1;
             self.opened = self.time;
