@@ -173,7 +173,7 @@ fn bits_stand_where_the_diagrams_say() {
     assert_eq!(entry_word(0x8100_1005, 0x7fff_fffe), 0x7fff_fffe_8100_1005);
     assert_eq!(leaf_word(0x8100_1005, 0x7fff, 0), 1 << 63 | 0x7fff << 32 | 0x8100_1005);
     assert_eq!(leaf_word(0x8100_1005, 0, 0xffff), 1 << 63 | 0xffff << 47 | 0x8100_1005);
-    assert_eq!(time_word(0xdead_beef_fffe_0001), 0xdead_beef_80 << 24 | 0x7fff << 8 | 2);
+    assert_eq!(time_word(0xdead_beef_fffe_0001), 0xdead_beef << 32 | 0x80 << 24 | 0x7fff << 8 | 2);
     assert_eq!(EXIT_LOW, 0x8000_0001);
     let mut words = vec![];
     let switch = Event::Switch { state: 2, prio: 120, pid: 5, time: 7 };
