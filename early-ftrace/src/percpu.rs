@@ -34,8 +34,11 @@ pub struct Slots {
     pub pad: u64,
 }
 
-/// [`Slots::position`] when no chunk is open: above every limit, with room to be added to.
-pub const NO_CHUNK: u64 = 1 << 63;
+/// [`Slots::position`] when nobody may reserve: at or above every limit, since the region ends at or below
+/// this address (MODULES_END), and 16 MiB below the end of the address space. It is added to for each event
+/// that comes meanwhile: while a limit is set that is for the few instructions of a chunk change, so the
+/// two million additions that would carry it past zero cannot happen.
+pub const NO_CHUNK: u64 = 0xffff_ffff_ff00_0000;
 
 /// [`Slots::cpu`] of a CPU that has no ring.
 pub const NO_RING: u32 = u32::MAX;
@@ -126,6 +129,27 @@ pub fn advance(bytes: u64) -> u64 {
         asm!("xadd gs:[eft_fact_slots + {1}], {0}", inout(reg) value, const offset::POSITION, options(nostack));
     }
     value
+}
+
+/// Takes the rest of the open chunk for oneself: the position, if it is below `limit`, and nobody can
+/// reserve until it is set again. One `cmpxchg` without a lock prefix, as for [`advance`].
+#[inline(always)]
+pub fn withhold(limit: u64) -> Option<u64> {
+    loop {
+        let at = position();
+        if at >= limit {
+            return None;
+        }
+        let seen: u64;
+        // SAFETY: as for the accessors above.
+        unsafe {
+            asm!("cmpxchg gs:[eft_fact_slots + {1}], {0}", in(reg) NO_CHUNK, const offset::POSITION,
+                 inout("rax") at => seen, options(nostack));
+        }
+        if seen == at {
+            return Some(at);
+        }
+    }
 }
 
 /// The time stamp counter, in ticks.

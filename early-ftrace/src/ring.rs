@@ -5,7 +5,7 @@
 
 use crate::percpu::{
     NO_CHUNK, NO_RING, advance, busy, cpu, gave_up, limit, lost, now, position, set_anchor, set_busy, set_epoch,
-    set_gave_up, set_high, set_limit, set_lost, set_position,
+    set_gave_up, set_high, set_limit, set_lost, set_position, withhold,
 };
 use crate::{facts, percpu, shadow, task};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -76,6 +76,10 @@ pub fn exclusively<T>(weight: u64, body: impl FnOnce() -> T) -> Option<T> {
 /// Closes the chunk if one is open, and opens the next. False: no room (counted).
 fn change_chunk(weight: u64) -> bool {
     exclusively(weight, || {
+        if position() < limit() {
+            // An NMI has opened one since the caller looked.
+            return true;
+        }
         let cpu = cpu();
         if cpu == NO_RING {
             set_position(NO_CHUNK);
@@ -210,15 +214,12 @@ pub fn put_time(time: u64) -> bool {
         return false;
     }
     exclusively(1, || {
-        let at = position();
-        set_position(NO_CHUNK);
-        if at >= limit() {
-            // An NMI took the last slot just now: the caller comes again, by `change_chunk`.
-            return;
+        // No slot: an NMI took the last one just now, and the caller comes again by `change_chunk`.
+        if let Some(at) = withhold(limit()) {
+            store(at, early_ftrace_format::encode::time_word(time));
+            set_base(TimeBase::at(early_ftrace_format::encode::coarse(time)));
+            set_position(at + 8);
         }
-        store(at, early_ftrace_format::encode::time_word(time));
-        set_base(TimeBase::at(early_ftrace_format::encode::coarse(time)));
-        set_position(at + 8);
     })
     .is_some()
 }

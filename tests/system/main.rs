@@ -16,6 +16,7 @@ mod boots;
 mod counts;
 mod images;
 mod killed;
+mod nmi;
 mod refusal;
 mod traces;
 mod untraced;
