@@ -124,9 +124,8 @@ impl<'a> Aggregate<'a> {
     /// booting's.
     #[cold]
     fn begin_idling(&mut self, id: TaskId, task: &Task, time: u64) {
-        let elapsed = |frame: &Frame| {
-            time.saturating_sub(frame.start).saturating_sub(task.away.wrapping_sub(frame.away))
-        };
+        let elapsed =
+            |frame: &Frame| time.saturating_sub(frame.start).saturating_sub(task.away.wrapping_sub(frame.away));
         let mut credits = Vec::new();
         for (depth, frame) in task.frames.iter().enumerate() {
             let total = elapsed(frame);
