@@ -188,7 +188,7 @@ impl Sink for Aggregate<'_> {
     }
 
     fn attach(&mut self, id: TaskId, task: &Task, cpu: u32, time: u64) {
-        self.filter.attach(task, cpu);
+        self.filter.attach(id, task, cpu);
         self.idle = usize::from(task.is_idling());
         self.task = id;
         self.cpu = cpu;

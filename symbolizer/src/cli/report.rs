@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use symbolizer::calltree::aggregate::Aggregate;
-use symbolizer::calltree::{self, Filter};
+use symbolizer::calltree::sink::Nothing;
+use symbolizer::calltree::{self, Filter, Task};
 use symbolizer::decode::pipeline;
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::{CALL, Coverage, Named};
@@ -86,7 +87,13 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 
     let clock = Clock::new(trace.meta().tsc_khz);
     let name_of = |site| names.quick(site).name;
-    let filter = Filter::new(args.filters.wanted(clock)?, &name_of);
+    let mut wanted = args.filters.wanted(clock)?;
+    if wanted.tasks.is_some() {
+        let totals = pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut Nothing, |_| {}));
+        wanted.last_names = totals.tasks.iter().map(Task::label).collect();
+        phases.done("names of tasks");
+    }
+    let filter = Filter::new(wanted, &name_of);
     let words = trace.cpus().iter().flat_map(|cpu| cpu.blocks()).map(|block| block.words).sum();
     if args.format == Format::Tree {
         return print_tree(args, &trace, &names, clock, filter);
