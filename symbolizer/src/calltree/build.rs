@@ -108,8 +108,7 @@ struct Builder<'s, S> {
 
 /// Runs through the whole trace.
 pub fn build<S: Sink>(pipeline: &mut Pipeline<'_>, sink: &mut S, mut progress: impl FnMut(u64)) -> Totals {
-    let mut builder =
-        Builder { sink, tasks: Tasks::default(), totals: Totals::default() };
+    let mut builder = Builder { sink, tasks: Tasks::default(), totals: Totals::default() };
     let mut cursors: Vec<Cursor> = (0..pipeline.streams()).map(|s| Cursor::new(s, pipeline.cpu(s))).collect();
     let mut queue = BinaryHeap::new();
     for cursor in &mut cursors {
@@ -315,13 +314,7 @@ impl<S: Sink> Builder<'_, S> {
                         break;
                     }
                     now = now.max(event.time);
-                    let frame = Frame {
-                        function,
-                        start: event.time,
-                        away: task.away,
-                        children: 0,
-                        longest_child: 0,
-                    };
+                    let frame = Frame { function, start: event.time, away: task.away, children: 0, longest_child: 0 };
                     task.frames.push(frame);
                     sink.enter(&task.frames);
                 } else {

@@ -129,7 +129,7 @@ fn check(header: &Header, room: u64) -> Result<usize, String> {
         return fail("the size of a chunk", header.chunk_size.into());
     }
     let controls_end = CPU_CONTROL_OFFSET + u64::from(header.cpus) * CPU_CONTROL_STRIDE;
-    if header.rings_off < controls_end || header.rings_off % 8 != 0 {
+    if header.rings_off < controls_end || !header.rings_off.is_multiple_of(8) {
         return fail("the offset of the rings", header.rings_off);
     }
     let rings = u64::from(header.cpus) * u64::from(header.chunks_per_cpu) * CHUNK_SIZE;

@@ -94,16 +94,14 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 
     phases.work("rebuilding calls", words);
     let mut aggregate = Aggregate::new(filter);
-    let totals =
-        pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut aggregate, |words| phases.at(words)));
+    let totals = pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut aggregate, |words| phases.at(words)));
     phases.done("decode, rebuild calls");
     let named = names.resolve(totals.sites.addresses())?;
     phases.done("read the DWARF");
     let coverage = Coverage::of(names.call_sites(), &named);
     let filtered = args.filters.words(clock)?;
     let sort = args.sort.unwrap_or(Sort::Own);
-    let report =
-        Report::new(trace.meta(), names.build_id(), &totals, &aggregate, named, coverage, sort, filtered);
+    let report = Report::new(trace.meta(), names.build_id(), &totals, &aggregate, named, coverage, sort, filtered);
     phases.done("sum up");
 
     match args.format {
@@ -115,8 +113,12 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         Format::Text | Format::Tree => {
             // The stream that drops colours writes piecemeal: first the whole text, then that.
             let mut whole = Vec::new();
-            let options =
-                text::Options { width: width(args.width), top: args.top.unwrap_or(TOP), sort: args.sort, lines: args.lines };
+            let options = text::Options {
+                width: width(args.width),
+                top: args.top.unwrap_or(TOP),
+                sort: args.sort,
+                lines: args.lines,
+            };
             text::write(&report, options, &mut whole)?;
             let mut out = anstream::stdout().lock();
             out.write_all(&whole)?;

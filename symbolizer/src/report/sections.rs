@@ -79,7 +79,8 @@ pub fn subsystems(report: &Report<'_>, options: Options, out: &mut dyn Write) ->
     let shown = report.subsystems.iter().take(options.top);
     let mut rows: Vec<(String, u64, u64)> = shown.map(|row| (row.name.clone(), row.own, row.calls)).collect();
     let rest = report.subsystems.iter().skip(options.top);
-    let (more, own, calls) = rest.fold((0u64, 0, 0), |sum, row| (sum.0 + 1, row.own.saturating_add(sum.1), sum.2 + row.calls));
+    let (more, own, calls) =
+        rest.fold((0u64, 0, 0), |sum, row| (sum.0 + 1, row.own.saturating_add(sum.1), sum.2 + row.calls));
     if more > 0 {
         rows.push((format!("({more} more)"), own, calls));
     }

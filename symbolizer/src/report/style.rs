@@ -149,7 +149,8 @@ mod tests {
 
     #[test]
     fn tables_keep_to_the_width() {
-        let rows = vec![vec!["1".to_owned(), "a_very_long_function_name_indeed".to_owned(), "mm/slub.c:1234".to_owned()]];
+        let rows =
+            vec![vec!["1".to_owned(), "a_very_long_function_name_indeed".to_owned(), "mm/slub.c:1234".to_owned()]];
         let mut out = Vec::new();
         table(&mut out, 40, &[right("n"), left("function"), left("source")], 1, &rows).unwrap();
         let text = anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string();
