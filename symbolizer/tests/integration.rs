@@ -7,4 +7,5 @@ mod integration {
     mod record_command;
     mod synthetic;
     mod trace_dir;
+    mod trace_versions;
 }

@@ -44,7 +44,7 @@ impl RamFile {
     /// [`CaptureError::RamFile`].
     pub fn open(path: &Path) -> Result<RamFile, CaptureError> {
         let open = OpenOptions::new().read(true).write(true).open(path);
-        let file = open.map_err(|source| CaptureError::RamFile { path: path.into(), action: "open", source })?;
+        let file = open.map_err(|cause| CaptureError::RamFile { path: path.into(), action: "open", cause })?;
         Ok(RamFile { path: path.into(), file })
     }
 
@@ -108,8 +108,8 @@ impl RamFile {
         self.file.metadata().map(|metadata| metadata.len()).map_err(|e| self.error("measure", e))
     }
 
-    fn error(&self, action: &'static str, source: std::io::Error) -> CaptureError {
-        CaptureError::RamFile { path: self.path.clone(), action, source }
+    fn error(&self, action: &'static str, cause: std::io::Error) -> CaptureError {
+        CaptureError::RamFile { path: self.path.clone(), action, cause }
     }
 }
 
