@@ -27,7 +27,7 @@ impl Random {
     }
 
     fn below(&mut self, limit: u64) -> u64 {
-        (self.next() >> 32) * limit >> 32
+        ((self.next() >> 32) * limit) >> 32
     }
 }
 
@@ -87,10 +87,10 @@ fn main() -> anyhow::Result<()> {
 
     let mut made = 0;
     while made < calls {
-        for cpu in 0..cpus as usize {
+        for cpu in &mut state {
             // A stretch of one task.
             for _ in 0..20 + random.below(200) {
-                let task = state[cpu].task;
+                let task = cpu.task;
                 let depth = tasks[task].stack.len();
                 let caller = tasks[task].stack.last().copied().unwrap_or(7 * task as u64);
                 now += 20 + random.below(300);
@@ -98,34 +98,38 @@ fn main() -> anyhow::Result<()> {
                     0..72 => {
                         let site = callee(&sites, caller, random.below(4) * random.below(4));
                         let end = now + 10 + random.below(200);
-                        push(&mut writer, &mut state[cpu], &tasks, now, Event::Leaf { site, start: now, end })?;
+                        push(&mut writer, cpu, &tasks, now, Event::Leaf { site, start: now, end })?;
                         now = end;
                         made += 1;
                     }
                     72..86 if depth < 30 => {
                         let number = random.below(3);
                         let site = callee(&sites, caller, 100 + number);
-                        push(&mut writer, &mut state[cpu], &tasks, now, Event::Entry { site, time: now })?;
+                        push(&mut writer, cpu, &tasks, now, Event::Entry { site, time: now })?;
                         tasks[task].stack.push(caller.wrapping_mul(31).wrapping_add(number) % 5_000);
                         made += 1;
                     }
                     _ if depth > 0 => {
-                        push(&mut writer, &mut state[cpu], &tasks, now, Event::Exit { time: now })?;
+                        push(&mut writer, cpu, &tasks, now, Event::Exit { time: now })?;
                         tasks[task].stack.pop();
                     }
                     _ => {}
                 }
             }
             let free: Vec<usize> = (0..tasks.len()).filter(|&t| !busy[t] && t >= cpus as usize).collect();
-            let next = if random.below(8) == 0 { cpu } else { free[random.below(free.len() as u64) as usize] };
-            let old = state[cpu].task;
+            let next = if random.below(8) == 0 {
+                cpu.header.cpu as usize
+            } else {
+                free[random.below(free.len() as u64) as usize]
+            };
+            let old = cpu.task;
             if next != old {
                 busy[old] = false;
                 busy[next] = true;
                 now += 100;
                 let event = Event::Switch { state: 1, prio: 120, pid: tasks[next].pid, time: now };
-                push(&mut writer, &mut state[cpu], &tasks, now, event)?;
-                state[cpu].task = next;
+                push(&mut writer, cpu, &tasks, now, event)?;
+                cpu.task = next;
             }
         }
     }

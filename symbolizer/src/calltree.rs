@@ -3,7 +3,8 @@
 //! time as they end, to a [`Sink`]. Never here: names, DWARF, text.
 //!
 //! The tour, in the order that data flows:
-//! 1. [`build`]: merges the CPUs and keeps the stack of each task;
+//! 1. [`build`]: merges the CPUs and keeps the stack of each task
+//!    (where each stands: `cursor`; what it counts: [`totals`]);
 //! 2. [`sites`]: call sites to dense function numbers;
 //! 3. [`task`]: tasks and their open frames;
 //! 4. [`sink`]: what a consumer of calls implements;
@@ -22,16 +23,19 @@
 
 pub mod aggregate;
 pub mod build;
+mod cursor;
 pub mod filter;
 pub mod sink;
 pub mod sites;
 pub mod task;
+pub mod totals;
 
-pub use build::{Totals, build};
+pub use build::build;
 pub use filter::Filter;
 pub use sink::{Call, How, Sink};
 pub use sites::Function;
 pub use task::{Frame, Task, TaskId};
+pub use totals::Totals;
 
 #[cfg(test)]
 mod model_tests;

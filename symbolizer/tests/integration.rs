@@ -13,4 +13,5 @@ mod integration {
     mod report;
     mod synthetic;
     mod trace_dir;
+    mod trace_versions;
 }

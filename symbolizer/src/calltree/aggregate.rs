@@ -124,9 +124,8 @@ impl<'a> Aggregate<'a> {
     /// booting's.
     #[cold]
     fn begin_idling(&mut self, id: TaskId, task: &Task, time: u64) {
-        let elapsed = |frame: &Frame| {
-            time.saturating_sub(frame.start).saturating_sub(task.away.wrapping_sub(frame.away))
-        };
+        let elapsed =
+            |frame: &Frame| time.saturating_sub(frame.start).saturating_sub(task.away.wrapping_sub(frame.away));
         let mut credits = Vec::new();
         for (depth, frame) in task.frames.iter().enumerate() {
             let total = elapsed(frame);
@@ -189,7 +188,7 @@ impl Sink for Aggregate<'_> {
     }
 
     fn attach(&mut self, id: TaskId, task: &Task, cpu: u32, time: u64) {
-        self.filter.attach(task, cpu);
+        self.filter.attach(id, task, cpu);
         self.idle = usize::from(task.is_idling());
         self.task = id;
         self.cpu = cpu;

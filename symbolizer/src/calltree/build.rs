@@ -11,96 +11,19 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
 use early_ftrace_format::event::Event as Full;
-use early_ftrace_format::word::EndReason;
 
+use super::cursor::{Cursor, Next};
 use super::sink::{Call, How, Note, Sink};
-use super::sites::Sites;
 use super::task::{Frame, Task, TaskId, Tasks};
+use super::totals::Totals;
 use crate::decode::pipeline::Pipeline;
-use crate::decode::{Batch, Event, Rare};
+use crate::decode::{Event, Rare};
 
 /// Deeper than any shadow stack; a damaged trace of entries only must not fill the memory.
 const MOST_FRAMES: usize = 1 << 14;
 
 /// Most gaps that are kept with their text; all are counted.
 const MOST_GAPS: usize = 1000;
-
-/// What the whole trace was made of.
-#[derive(Debug, Default)]
-pub struct Totals {
-    /// Entries and exits; a leaf call is two.
-    pub events: u64,
-    /// Words read.
-    pub words: u64,
-    /// Events that the guest says it lost.
-    pub lost: u64,
-    /// How often events were lost: places, not events.
-    pub losses: u64,
-    /// Reserved slots that were never written.
-    pub unwritten: u64,
-    /// Control words of kinds that this version does not know or use.
-    pub other: u64,
-    /// Exits without an entry.
-    pub orphans: u64,
-    /// Frames cut at a loss.
-    pub cut: u64,
-    /// Exits given to frames that were open while another CPU lost events: probable, not certain.
-    pub suspect: u64,
-    /// Chunks whose running task was not the expected one although nothing was lost.
-    pub mismatches: u64,
-    /// Context switches.
-    pub switches: u64,
-    /// Parts of the trace that are missing: CPU, byte offset if known, why.
-    pub gaps: Vec<(u32, Option<u64>, String)>,
-    /// How many such parts there are.
-    pub gap_count: u64,
-    /// Time of the first chunk.
-    pub first: u64,
-    /// Latest time of any event.
-    pub last: u64,
-    /// Each CPU with words, and how its stream ended; `None`: the end is missing.
-    pub ends: Vec<(u32, Option<EndReason>)>,
-    /// The function of each site, in order of first appearance.
-    pub sites: Sites,
-    /// Tasks in order of first appearance; what they have open at the end is in [`Self::open`].
-    pub tasks: Vec<Task>,
-    /// Tasks that had frames open at the end, and those frames.
-    pub open: Vec<(TaskId, Vec<Frame>)>,
-}
-
-/// What a CPU does next, at the time for which it waits in the queue.
-enum Next {
-    /// Goes on with the current task.
-    Resume,
-    /// Goes on with this task.
-    Switch(u32),
-    /// A chunk opens after a loss, or the first one.
-    Open { pid: u32, lossy: bool },
-    /// A task is gone.
-    Ended(u32),
-}
-
-struct Cursor {
-    stream: usize,
-    cpu: u32,
-    batch: Batch,
-    run: usize,
-    /// Next event, as an index into the batch.
-    at: usize,
-    /// The header of `run` has been looked at.
-    opened: bool,
-    /// Number of the chunk that should come.
-    seq: u64,
-    /// A part of the stream is missing before the next chunk.
-    lossy: bool,
-    current: Option<TaskId>,
-    /// No task was on it yet.
-    fresh: bool,
-    /// Latest time so far.
-    now: u64,
-    next: Next,
-    end: Option<EndReason>,
-}
 
 struct Builder<'s, S> {
     sink: &'s mut S,
@@ -110,8 +33,7 @@ struct Builder<'s, S> {
 
 /// Runs through the whole trace.
 pub fn build<S: Sink>(pipeline: &mut Pipeline<'_>, sink: &mut S, mut progress: impl FnMut(u64)) -> Totals {
-    let mut builder =
-        Builder { sink, tasks: Tasks::default(), totals: Totals::default() };
+    let mut builder = Builder { sink, tasks: Tasks::default(), totals: Totals::default() };
     let mut cursors: Vec<Cursor> = (0..pipeline.streams()).map(|s| Cursor::new(s, pipeline.cpu(s))).collect();
     let mut queue = BinaryHeap::new();
     for cursor in &mut cursors {
@@ -138,26 +60,6 @@ pub fn build<S: Sink>(pipeline: &mut Pipeline<'_>, sink: &mut S, mut progress: i
         }
     }
     builder.finish(&cursors)
-}
-
-impl Cursor {
-    fn new(stream: usize, cpu: u32) -> Cursor {
-        Cursor {
-            stream,
-            cpu,
-            batch: Batch::default(),
-            run: 0,
-            at: 0,
-            opened: false,
-            seq: 0,
-            lossy: false,
-            current: None,
-            fresh: true,
-            now: 0,
-            next: Next::Resume,
-            end: None,
-        }
-    }
 }
 
 impl<S: Sink> Builder<'_, S> {
@@ -254,18 +156,10 @@ impl<S: Sink> Builder<'_, S> {
         // Nothing is missing, so the switches tell who runs. A chunk may be opened between a switch and
         // its word; what else makes the header differ is worth a count.
         let current = cursor.current.map_or(0, |id| self.tasks.all[id.index()].pid);
-        if current != run.pid && !self.begins_with_switch(cursor) {
+        if current != run.pid && !cursor.begins_with_switch() {
             self.totals.mismatches += 1;
         }
         None
-    }
-
-    fn begins_with_switch(&self, cursor: &Cursor) -> bool {
-        let event = cursor.batch.events.get(cursor.at).filter(|event| event.code == Event::RARE);
-        matches!(
-            event.and_then(|event| cursor.batch.rare.get(event.extra as usize)),
-            Some(Rare::Event(Full::Switch { .. } | Full::Running { .. }))
-        )
     }
 
     /// Handles events up to the end of the run or of the segment. A time if the segment ended.
@@ -318,13 +212,7 @@ impl<S: Sink> Builder<'_, S> {
                         break;
                     }
                     now = now.max(event.time);
-                    let frame = Frame {
-                        function,
-                        start: event.time,
-                        away: task.away,
-                        children: 0,
-                        longest_child: 0,
-                    };
+                    let frame = Frame { function, start: event.time, away: task.away, children: 0, longest_child: 0 };
                     task.frames.push(frame);
                     sink.enter(&task.frames);
                 } else {

@@ -5,7 +5,7 @@
 use globset::GlobSet;
 
 use super::sites::Function;
-use super::task::{Frame, Task};
+use super::task::{Frame, Task, TaskId};
 
 /// The functions' names, as the resolver knows them, by site.
 pub type NameOf<'a> = &'a dyn Fn(u64) -> String;
@@ -27,8 +27,11 @@ pub struct Wanted {
     pub to: Option<u64>,
     /// Calls on these CPUs.
     pub cpus: Option<Vec<u32>>,
-    /// Calls of tasks with such a name.
+    /// Calls of tasks that have such a name, then or at their end.
     pub tasks: Option<GlobSet>,
+    /// The last name of each task in order of their numbers, as far as known: pid 1 makes most of its
+    /// calls before it becomes `init`.
+    pub last_names: Vec<String>,
     /// Calls of tasks with these pids; with `tasks`, one of the two must hold.
     pub pids: Vec<u32>,
 }
@@ -87,14 +90,16 @@ impl<'a> Filter<'a> {
     }
 
     /// A stretch begins.
-    pub fn attach(&mut self, task: &Task, cpu: u32) {
+    pub fn attach(&mut self, id: TaskId, task: &Task, cpu: u32) {
         if self.everything {
             return;
         }
-        let Wanted { cpus, tasks, pids, .. } = &self.wanted;
+        let Wanted { cpus, tasks, pids, last_names, .. } = &self.wanted;
         let by_task = (tasks.is_none() && pids.is_empty())
             || pids.contains(&task.pid)
-            || tasks.as_ref().is_some_and(|set| set.is_match(task.label()));
+            || tasks.as_ref().is_some_and(|set| {
+                set.is_match(task.label()) || last_names.get(id.index()).is_some_and(|name| set.is_match(name))
+            });
         self.stretch = by_task && cpus.as_ref().is_none_or(|cpus| cpus.contains(&cpu));
         self.inside = task.frames.iter().filter(|frame| self.flags[frame.function.index()].1).count();
     }

@@ -68,3 +68,15 @@ pub trait Sink {
     /// Something is missing on `cpu`; comes inside and outside stretches.
     fn note(&mut self, _cpu: u32, _time: u64, _note: &Note) {}
 }
+
+/// A sink that wants nothing: for the totals alone.
+#[derive(Debug)]
+pub struct Nothing;
+
+impl Sink for Nothing {
+    fn function(&mut self, _function: Function, _site: u64) {}
+    fn attach(&mut self, _id: TaskId, _task: &Task, _cpu: u32, _time: u64) {}
+    fn enter(&mut self, _frames: &[Frame]) {}
+    fn leaf(&mut self, _frames: &[Frame], _function: Function, _start: u64, _ticks: u64) {}
+    fn leave(&mut self, _frames: &[Frame], _call: &Call) {}
+}

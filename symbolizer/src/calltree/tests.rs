@@ -114,13 +114,7 @@ fn nested_calls_have_self_and_total_time() {
 
 #[test]
 fn recursion_counts_in_total_once() {
-    let built = run(vec![vec![chunk(
-        0,
-        0,
-        0,
-        1,
-        &[enter(A, 0), enter(A, 10), leaf(A, 20, 25), exit(60), exit(100)],
-    )]]);
+    let built = run(vec![vec![chunk(0, 0, 0, 1, &[enter(A, 0), enter(A, 10), leaf(A, 20, 25), exit(60), exit(100)])]]);
     assert_eq!(times(built.of(A)), (3, 100, 50 + 45 + 5));
 }
 
@@ -298,14 +292,14 @@ fn what_is_open_at_the_end_is_listed() {
 
 #[test]
 fn an_interrupt_nests_in_what_it_interrupts() {
-    let built =
-        run(vec![vec![chunk(0, 0, 0, 1, &[enter(A, 0), enter(C, 50), leaf(B, 60, 65), exit(80), exit(100)])]]);
+    let built = run(vec![vec![chunk(0, 0, 0, 1, &[enter(A, 0), enter(C, 50), leaf(B, 60, 65), exit(80), exit(100)])]]);
     assert_eq!(times(built.of(A)), (1, 100, 70));
 }
 
 #[test]
 fn times_that_step_back_do_no_harm() {
-    let built = run(vec![vec![chunk(0, 100, 0, 1, &[enter(A, 200), leaf(B, 210, 220), enter(C, 205), exit(203), exit(198)])]]);
+    let built =
+        run(vec![vec![chunk(0, 100, 0, 1, &[enter(A, 200), leaf(B, 210, 220), enter(C, 205), exit(203), exit(198)])]]);
     assert_eq!(times(built.of(A)), (1, 0, 0));
     assert_eq!(times(built.of(C)), (1, 0, 0));
 }

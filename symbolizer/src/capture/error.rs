@@ -10,14 +10,14 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum CaptureError {
     /// The RAM file cannot be used.
-    #[error("{}: cannot {action} the guest's RAM file: {source}", .path.display())]
+    #[error("{}: cannot {action} the guest's RAM file: {cause}", .path.display())]
     RamFile {
         /// The file.
         path: PathBuf,
         /// What was tried.
         action: &'static str,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// No traced kernel in the RAM file.
     #[error("{}: no traced kernel in this RAM file (searched {searched} bytes in steps of 2 MiB). Boot a kernel made by `symbolize inject` with memory-backend-file,share=on on this file", .path.display())]
@@ -74,12 +74,12 @@ pub enum CaptureError {
         expected: &'static str,
     },
     /// The virtual machine monitor did not start.
-    #[error("{}: cannot start it: {source}. Is it installed, and is its name right?", .program.display())]
+    #[error("{}: cannot start it: {cause}. Is it installed, and is its name right?", .program.display())]
     Spawn {
         /// The program.
         program: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The virtual machine monitor ended before the kernel ran.
     #[error("{program} {status} before the kernel ran; nothing was recorded. It said:\n{stderr}")]
@@ -92,12 +92,12 @@ pub enum CaptureError {
         stderr: String,
     },
     /// The virtual machine monitor cannot be watched.
-    #[error("cannot {action} the virtual machine monitor: {source}")]
+    #[error("cannot {action} the virtual machine monitor: {cause}")]
     Watch {
         /// What was tried.
         action: &'static str,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The trace cannot be written.
     #[error(transparent)]

@@ -44,7 +44,7 @@ impl RamFile {
     /// [`CaptureError::RamFile`].
     pub fn open(path: &Path) -> Result<RamFile, CaptureError> {
         let open = OpenOptions::new().read(true).write(true).open(path);
-        let file = open.map_err(|source| CaptureError::RamFile { path: path.into(), action: "open", source })?;
+        let file = open.map_err(|cause| CaptureError::RamFile { path: path.into(), action: "open", cause })?;
         Ok(RamFile { path: path.into(), file })
     }
 
@@ -108,8 +108,8 @@ impl RamFile {
         self.file.metadata().map(|metadata| metadata.len()).map_err(|e| self.error("measure", e))
     }
 
-    fn error(&self, action: &'static str, source: std::io::Error) -> CaptureError {
-        CaptureError::RamFile { path: self.path.clone(), action, source }
+    fn error(&self, action: &'static str, cause: std::io::Error) -> CaptureError {
+        CaptureError::RamFile { path: self.path.clone(), action, cause }
     }
 }
 
@@ -129,7 +129,7 @@ fn check(header: &Header, room: u64) -> Result<usize, String> {
         return fail("the size of a chunk", header.chunk_size.into());
     }
     let controls_end = CPU_CONTROL_OFFSET + u64::from(header.cpus) * CPU_CONTROL_STRIDE;
-    if header.rings_off < controls_end || header.rings_off % 8 != 0 {
+    if header.rings_off < controls_end || !header.rings_off.is_multiple_of(8) {
         return fail("the offset of the rings", header.rings_off);
     }
     let rings = u64::from(header.cpus) * u64::from(header.chunks_per_cpu) * CHUNK_SIZE;

@@ -47,7 +47,7 @@ impl Vmm {
             .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|source| CaptureError::Spawn { program: program.clone(), source })?;
+            .map_err(|cause| CaptureError::Spawn { program: program.clone(), cause })?;
         let stderr = Arc::new(Mutex::new(Vec::new()));
         let reader = child.stderr.take().map(|mut pipe| {
             let kept = Arc::clone(&stderr);
@@ -73,7 +73,7 @@ impl Vmm {
     /// [`CaptureError::Watch`].
     pub fn poll(&mut self) -> Result<Option<ExitStatus>, CaptureError> {
         if self.status.is_none() {
-            self.status = self.child.try_wait().map_err(|source| CaptureError::Watch { action: "wait for", source })?;
+            self.status = self.child.try_wait().map_err(|cause| CaptureError::Watch { action: "wait for", cause })?;
         }
         Ok(self.status)
     }

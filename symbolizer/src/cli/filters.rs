@@ -32,7 +32,7 @@ pub struct Filters {
     /// Only calls on these CPUs, e.g. 0,2
     #[arg(long, value_name = "N", value_delimiter = ',')]
     cpu: Vec<u32>,
-    /// Only calls of tasks with such a name or pid, e.g. 'kworker*' or 1 (may be repeated)
+    /// Only calls of tasks with such a name (then or at their end) or pid, e.g. 'kworker*' or 1 (may be repeated)
     #[arg(long, value_name = "GLOB|PID")]
     task: Vec<String>,
 }
@@ -88,6 +88,7 @@ impl Filters {
             to: span(self.to)?,
             cpus: (!self.cpu.is_empty()).then(|| self.cpu.clone()),
             tasks: globs(names.into_iter())?,
+            last_names: Vec::new(),
             pids: pids.iter().filter_map(|pid| pid.parse().ok()).collect(),
         })
     }

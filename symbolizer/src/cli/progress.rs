@@ -73,7 +73,7 @@ impl Printer {
 pub fn summary(meta: &Meta, output: &Path, vmlinux: Option<&Path>) {
     let how = match &meta.ended {
         Some(Ended::PowerOff) => "the guest powered off".to_string(),
-        Some(Ended::Stopped { detail }) => format!("stopped {detail}"),
+        Some(Ended::Stopped { detail }) => format!("stopped: {detail}"),
         Some(Ended::Died { detail }) => format!("the guest died: {detail}"),
         None => "no end".to_string(),
     };

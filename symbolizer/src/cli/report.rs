@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use symbolizer::calltree::aggregate::Aggregate;
-use symbolizer::calltree::{self, Filter};
+use symbolizer::calltree::sink::Nothing;
+use symbolizer::calltree::{self, Filter, Task};
 use symbolizer::decode::pipeline;
-use symbolizer::report::model::Sort;
+use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::{CALL, Coverage, Named};
 use symbolizer::report::units::Clock;
 use symbolizer::report::{Names, Report, json, text, tree};
@@ -86,7 +87,13 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 
     let clock = Clock::new(trace.meta().tsc_khz);
     let name_of = |site| names.quick(site).name;
-    let filter = Filter::new(args.filters.wanted(clock)?, &name_of);
+    let mut wanted = args.filters.wanted(clock)?;
+    if wanted.tasks.is_some() {
+        let totals = pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut Nothing, |_| {}));
+        wanted.last_names = totals.tasks.iter().map(Task::label).collect();
+        phases.done("names of tasks");
+    }
+    let filter = Filter::new(wanted, &name_of);
     let words = trace.cpus().iter().flat_map(|cpu| cpu.blocks()).map(|block| block.words).sum();
     if args.format == Format::Tree {
         return print_tree(args, &trace, &names, clock, filter);
@@ -94,16 +101,22 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 
     phases.work("rebuilding calls", words);
     let mut aggregate = Aggregate::new(filter);
-    let totals =
-        pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut aggregate, |words| phases.at(words)));
+    let totals = pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut aggregate, |words| phases.at(words)));
     phases.done("decode, rebuild calls");
     let named = names.resolve(totals.sites.addresses())?;
     phases.done("read the DWARF");
     let coverage = Coverage::of(names.call_sites(), &named);
     let filtered = args.filters.words(clock)?;
     let sort = args.sort.unwrap_or(Sort::Own);
-    let report =
-        Report::new(trace.meta(), names.build_id(), &totals, &aggregate, named, coverage, sort, filtered);
+    let sources = Sources {
+        meta: trace.meta(),
+        build_id: names.build_id(),
+        totals: &totals,
+        aggregate: &aggregate,
+        named,
+        coverage,
+    };
+    let report = Report::new(sources, sort, filtered);
     phases.done("sum up");
 
     match args.format {
@@ -115,8 +128,12 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         Format::Text | Format::Tree => {
             // The stream that drops colours writes piecemeal: first the whole text, then that.
             let mut whole = Vec::new();
-            let options =
-                text::Options { width: width(args.width), top: args.top.unwrap_or(TOP), sort: args.sort, lines: args.lines };
+            let options = text::Options {
+                width: width(args.width),
+                top: args.top.unwrap_or(TOP),
+                sort: args.sort,
+                lines: args.lines,
+            };
             text::write(&report, options, &mut whole)?;
             let mut out = anstream::stdout().lock();
             out.write_all(&whole)?;

@@ -153,12 +153,7 @@ pub fn write(report: &Report<'_>, top: Option<usize>, mut out: impl Write) -> st
     let document = Document {
         json_version: JSON_VERSION,
         summary: summary(report),
-        functions: report
-            .functions
-            .iter()
-            .take(top.unwrap_or(usize::MAX))
-            .map(|row| function(row, clock))
-            .collect(),
+        functions: report.functions.iter().take(top.unwrap_or(usize::MAX)).map(|row| function(row, clock)).collect(),
         tasks: report
             .tasks
             .iter()

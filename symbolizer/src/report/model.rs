@@ -158,18 +158,26 @@ pub struct Report<'a> {
     pub open: Vec<OpenRow>,
 }
 
+/// What a report is made of.
+pub struct Sources<'a, 'b> {
+    /// What the trace says of itself.
+    pub meta: &'a Meta,
+    /// Of the vmlinux.
+    pub build_id: Option<String>,
+    /// What was in the trace.
+    pub totals: &'a Totals,
+    /// The sums.
+    pub aggregate: &'b Aggregate<'b>,
+    /// Each function of `totals.sites`, in their order.
+    pub named: Vec<Named>,
+    /// How much code was seen.
+    pub coverage: Coverage,
+}
+
 impl<'a> Report<'a> {
     /// Puts a report together.
-    pub fn new(
-        meta: &'a Meta,
-        build_id: Option<String>,
-        totals: &'a Totals,
-        aggregate: &Aggregate<'_>,
-        named: Vec<Named>,
-        coverage: Coverage,
-        sort: Sort,
-        filtered: Option<String>,
-    ) -> Report<'a> {
+    pub fn new(sources: Sources<'a, '_>, sort: Sort, filtered: Option<String>) -> Report<'a> {
+        let Sources { meta, build_id, totals, aggregate, named, coverage } = sources;
         let name = |function: Function| {
             named.get(function.index()).map_or_else(|| "[unknown]".to_owned(), |named| named.name.clone())
         };

@@ -87,8 +87,15 @@ impl<'a> Names<'a> {
     /// The function of a site by the symbol table alone.
     pub fn quick(&self, site: u64) -> Named {
         let call = site.wrapping_sub(CALL);
-        let blank =
-            Named { name: String::new(), address: call, site: call, aliases: 0, file: None, line: None, origin: Origin::Unknown };
+        let blank = Named {
+            name: String::new(),
+            address: call,
+            site: call,
+            aliases: 0,
+            file: None,
+            line: None,
+            origin: Origin::Unknown,
+        };
         if let Some(symbol) = self.symbols.covering(call) {
             let (name, address, aliases) = (symbol.name.to_owned(), symbol.address, symbol.aliases);
             return Named { name, address, aliases, origin: Origin::Symbol, ..blank };
@@ -109,10 +116,8 @@ impl<'a> Names<'a> {
         let mut named: Vec<Named> = sites.map(|site| self.quick(site)).collect();
         let Some(debug) = Debug::load(&self.elf).map_err(bad)? else { return Ok(named) };
         let start_kernel = self.symbols.named("start_kernel");
-        let mut wanted: Vec<Want> = named
-            .iter()
-            .map(|named| Want { address: named.address, name: named.origin == Origin::Unknown })
-            .collect();
+        let mut wanted: Vec<Want> =
+            named.iter().map(|named| Want { address: named.address, name: named.origin == Origin::Unknown }).collect();
         wanted.extend(start_kernel.map(|symbol| Want { address: symbol.address, name: false }));
         let mut places = debug.places(&wanted).map_err(bad)?;
         let root = start_kernel

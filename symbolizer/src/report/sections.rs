@@ -4,13 +4,16 @@
 
 use std::io::{self, Write};
 
-use super::model::{FunctionRow, Report, Sort, sort};
+use super::model::{FunctionRow, OpenRow, Report, Sort, sort};
 use super::style::{BAR, DIM, bar, heading, left, right, shorten, table, wrap};
 use super::text::Options;
 use super::units::{count, percent};
 
 /// Most stacks of open calls that are written out.
 const OPEN_STACKS: usize = 12;
+
+/// Most tasks that are named with a stack of open calls.
+const TASKS_OF_A_STACK: usize = 4;
 
 /// Functions in one order.
 ///
@@ -78,7 +81,8 @@ pub fn subsystems(report: &Report<'_>, options: Options, out: &mut dyn Write) ->
     let shown = report.subsystems.iter().take(options.top);
     let mut rows: Vec<(String, u64, u64)> = shown.map(|row| (row.name.clone(), row.own, row.calls)).collect();
     let rest = report.subsystems.iter().skip(options.top);
-    let (more, own, calls) = rest.fold((0u64, 0, 0), |sum, row| (sum.0 + 1, row.own.saturating_add(sum.1), sum.2 + row.calls));
+    let (more, own, calls) =
+        rest.fold((0u64, 0, 0), |sum, row| (sum.0 + 1, row.own.saturating_add(sum.1), sum.2 + row.calls));
     if more > 0 {
         rows.push((format!("({more} more)"), own, calls));
     }
@@ -148,7 +152,12 @@ pub fn idle(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::R
     if idle.is_empty() {
         return Ok(());
     }
-    heading(out, options.width, "Idle", "time of the idle tasks, with the interrupts taken meanwhile; % of the time span")?;
+    heading(
+        out,
+        options.width,
+        "Idle",
+        "time of the idle tasks, with the interrupts taken meanwhile; % of the time span",
+    )?;
     let cells: Vec<Vec<String>> = idle
         .iter()
         .map(|task| {
@@ -211,25 +220,45 @@ pub fn open(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::R
     let tasks = if report.open.len() == 1 { "task" } else { "tasks" };
     let title = format!("{} {calls} in {} {tasks}", count(frames as u64), count(report.open.len() as u64));
     heading(out, options.width, "Open at the end", &format!("{title}; time counts up to the end"))?;
-    for open in report.open.iter().take(OPEN_STACKS.max(options.top)) {
-        let since = open.stack.last().map_or(0, |frame| frame.1);
-        writeln!(out, "  {}-{}  {DIM}innermost since {}{DIM:#}", open.task, open.pid, report.clock.show(since))?;
-        let names: Vec<String> = open.stack.iter().map(|frame| frame.0.clone()).collect();
-        for line in wrap(&elide(&names, 12).join(" > "), options.width.saturating_sub(4).max(20)) {
-            writeln!(out, "    {line}")?;
+    // Many tasks wait in the same place: one entry for each stack, what changed last first.
+    let mut groups: Vec<(Vec<&str>, Vec<&OpenRow>)> = Vec::new();
+    for open in &report.open {
+        let names: Vec<&str> = open.stack.iter().map(|frame| frame.0.as_str()).collect();
+        match groups.iter_mut().find(|group| group.0 == names) {
+            Some(group) => group.1.push(open),
+            None => groups.push((names, vec![open])),
         }
     }
-    let more = report.open.len().saturating_sub(OPEN_STACKS.max(options.top));
-    if more > 0 {
-        writeln!(out, "  and {} more tasks (all are in --format json)", count(more as u64))?;
+    let since = |open: &OpenRow| open.stack.last().map_or(0, |frame| frame.1);
+    groups.sort_by_key(|group| std::cmp::Reverse(group.1.iter().map(|open| since(open)).max()));
+    let most = OPEN_STACKS.max(options.top);
+    for (names, tasks) in groups.iter().take(most) {
+        let latest = tasks.iter().map(|open| since(open)).max().unwrap_or(0);
+        let label =
+            |open: &&OpenRow| if open.pid == 0 { open.task.clone() } else { format!("{}-{}", open.task, open.pid) };
+        let mut labels: Vec<String> = tasks.iter().take(TASKS_OF_A_STACK).map(label).collect();
+        if tasks.len() > TASKS_OF_A_STACK {
+            labels.push(format!("and {} more", tasks.len() - TASKS_OF_A_STACK));
+        }
+        let head = format!("{} since {}", labels.join(", "), report.clock.show(latest));
+        for (index, line) in wrap(&head, options.width.saturating_sub(4).max(20)).iter().enumerate() {
+            writeln!(out, "{}{line}", if index == 0 { "  " } else { "    " })?;
+        }
+        for line in wrap(&elide(names, 12).join(" > "), options.width.saturating_sub(4).max(20)) {
+            writeln!(out, "    {DIM}{line}{DIM:#}")?;
+        }
+    }
+    if groups.len() > most {
+        writeln!(out, "  and {} more stacks (all are in --format json)", count((groups.len() - most) as u64))?;
     }
     Ok(())
 }
 
 /// A path with its middle left out if it is long.
-fn elide(path: &[String], most: usize) -> Vec<String> {
+fn elide<T: AsRef<str>>(path: &[T], most: usize) -> Vec<String> {
+    let path: Vec<String> = path.iter().map(|name| name.as_ref().to_owned()).collect();
     if path.len() <= most {
-        return path.to_vec();
+        return path;
     }
     let (head, tail) = (2, most - 3);
     let mut short = path[..head].to_vec();

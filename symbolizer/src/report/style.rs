@@ -74,7 +74,7 @@ pub fn table(
     let used = |widths: &[usize]| 2 * widths.len() + widths.iter().sum::<usize>();
     for index in [columns.len() - 1, flexible] {
         let over = used(&widths).saturating_sub(width);
-        let least = if index == flexible { 16 } else { 12 };
+        let least = if index == flexible { 16 } else { 22 };
         widths[index] = widths[index].saturating_sub(over).max(widths[index].min(least));
     }
     write!(out, "{DIM}")?;
@@ -108,10 +108,14 @@ fn line<'a>(
     writeln!(out, "{}", text.trim_end())
 }
 
-/// Cuts text to a width, with an ellipsis.
+/// Cuts text to a width, with an ellipsis: paths at their begin, since file and line tell most.
 pub fn shorten(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+    let length = text.chars().count();
+    if length <= width {
         return text.to_owned();
+    }
+    if text.contains('/') && text.contains(':') {
+        return ['…'].into_iter().chain(text.chars().skip(length - width + 1)).collect();
     }
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
@@ -152,7 +156,8 @@ mod tests {
 
     #[test]
     fn tables_keep_to_the_width() {
-        let rows = vec![vec!["1".to_owned(), "a_very_long_function_name_indeed".to_owned(), "mm/slub.c:1234".to_owned()]];
+        let rows =
+            vec![vec!["1".to_owned(), "a_very_long_function_name_indeed".to_owned(), "mm/slub.c:1234".to_owned()]];
         let mut out = Vec::new();
         table(&mut out, 40, &[right("n"), left("function"), left("source")], 1, &rows).unwrap();
         let text = anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string();

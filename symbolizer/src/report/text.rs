@@ -86,12 +86,9 @@ fn header(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
     }
     let coverage = report.coverage;
     let mut sites = match coverage.sites {
-        Some(all) => format!(
-            "{} of {} call sites fired ({} %)",
-            count(coverage.hit),
-            count(all),
-            percent(coverage.hit, all)
-        ),
+        Some(all) => {
+            format!("{} of {} call sites fired ({} %)", count(coverage.hit), count(all), percent(coverage.hit, all))
+        }
         None => format!("{} call sites fired; the vmlinux does not list its call sites", count(coverage.hit)),
     };
     if coverage.modules > 0 {
@@ -118,9 +115,7 @@ fn end(end: &End) -> String {
         End::PowerOff => "the guest powered off; the trace is whole".to_owned(),
         End::Stopped(detail) => with("the recorder was told to stop; the guest would have run on", detail),
         End::Died(detail) => with("the guest died", detail),
-        End::Missing => {
-            "the end is missing: the recorder or the guest was killed, or files are cut off".to_owned()
-        }
+        End::Missing => "the end is missing: the recorder or the guest was killed, or files are cut off".to_owned(),
     }
 }
 
@@ -150,11 +145,7 @@ fn damage(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
             lines.push(format!("{} {}", count(number), if number == 1 { one } else { many }));
         }
     };
-    say(
-        totals.unwritten,
-        "event was reserved and never written",
-        "events were reserved and never written",
-    );
+    say(totals.unwritten, "event was reserved and never written", "events were reserved and never written");
     say(
         totals.cut,
         "open call was cut at a loss: its time counts up to there",

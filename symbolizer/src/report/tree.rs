@@ -174,7 +174,7 @@ impl<W: Write> Sink for Tree<'_, W> {
     }
 
     fn attach(&mut self, id: TaskId, task: &Task, cpu: u32, _time: u64) {
-        self.filter.attach(task, cpu);
+        self.filter.attach(id, task, cpu);
         if self.task != Some(id) || self.cpu != cpu || self.label.starts_with('?') {
             self.label = match task.idle {
                 Some(_) => format!("{:<22}", task.label()),

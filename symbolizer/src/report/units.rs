@@ -65,7 +65,7 @@ pub fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -95,10 +95,7 @@ mod tests {
     fn durations_have_three_digits_and_a_unit() {
         let shown: Vec<String> =
             [0, 999, 1_000, 9_996, 99_960, 999_499, 999_500, 1_234_567, 61_000_000_000].map(duration).into();
-        assert_eq!(
-            shown,
-            ["0 ns", "999 ns", "1.00 us", "10.0 us", "100 us", "999 us", "1.00 ms", "1.23 ms", "61.0 s"]
-        );
+        assert_eq!(shown, ["0 ns", "999 ns", "1.00 us", "10.0 us", "100 us", "999 us", "1.00 ms", "1.23 ms", "61.0 s"]);
     }
 
     #[test]

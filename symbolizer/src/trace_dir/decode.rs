@@ -30,20 +30,26 @@ impl Values<'_> {
         }
         let written = *self.bytes.get(*at).ok_or(SHORT)?;
         *at += 1;
-        let (value, class) = if written > value::WIDE {
-            let (least, bits) = CLASSES[usize::from(written)];
-            (least | self.bits.take(bits).ok_or(SHORT)?, written)
-        } else {
-            let value = if written == value::SAME {
-                guess.last
-            } else {
-                let (four, rest) = self.wide.split_first_chunk().ok_or(SHORT)?;
-                self.wide = rest;
-                u32::from_le_bytes(*four)
-            };
-            (value, if value < value::WIDE_FROM { value::class(value).0 } else { u8::MAX })
-        };
+        if written == value::WIDE {
+            return self.take_wide(guess);
+        }
+        // No branch on "same as last time": that is often a guess for the processor as well.
+        let (least, bits) = CLASSES[usize::from(written)];
+        let read = least | self.bits.take(bits).ok_or(SHORT)?;
+        let same = written == value::SAME;
+        let value = if same { guess.last } else { read };
+        let class = if same { guess.class } else { written };
         guess.learn(value, class);
+        Ok(value)
+    }
+
+    #[cold]
+    fn take_wide(&mut self, guess: &mut Guess) -> Result<u32, BadPayload> {
+        let (four, rest) = self.wide.split_first_chunk().ok_or(SHORT)?;
+        self.wide = rest;
+        let value = u32::from_le_bytes(*four);
+        // A damaged column could hold a small value here, which the writer would not have put there.
+        guess.learn(value, u8::MAX);
         Ok(value)
     }
 }

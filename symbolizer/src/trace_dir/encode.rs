@@ -7,7 +7,6 @@ use super::columns::{self, Columns};
 use super::model::{EXIT, Guess, LEAF_BIT, Model, OTHER, Slot, Token, token};
 use super::value::{self, BitWriter};
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 /// The model's guess after two things was right.
 pub const STRONG: u8 = 0;
@@ -23,24 +22,6 @@ pub const DICTIONARY: usize = 1 << 16;
 
 /// Tokens that every dictionary begins with.
 pub const PRESET: [Token; 2] = [EXIT, OTHER];
-
-/// A hash for tokens, which are addresses: one multiplication spreads them enough.
-#[derive(Default)]
-pub struct TokenHash(u64);
-
-impl Hasher for TokenHash {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u32(u32::from(byte));
-        }
-    }
-    fn write_u32(&mut self, value: u32) {
-        self.0 = (self.0 ^ u64::from(value)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(26);
-    }
-}
 
 struct Values<'a> {
     columns: &'a mut Columns,
@@ -69,8 +50,9 @@ impl Values<'_> {
 /// Puts the words of all runs into empty columns.
 pub fn encode(runs: &[Run], words: &[u64], columns: &mut Columns) {
     let mut model = Model::new();
-    let mut dictionary: HashMap<Token, u16, BuildHasherDefault<TokenHash>> = HashMap::default();
-    dictionary.extend(PRESET.iter().enumerate().map(|(id, &token)| (token, id as u16)));
+    // The standard hasher, whose collisions a hostile guest cannot choose; few tokens get here.
+    let mut dictionary: HashMap<Token, u16> =
+        PRESET.iter().enumerate().map(|(id, &token)| (token, id as u16)).collect();
     let mut values = Values { columns, bits: BitWriter::default() };
     let (mut codes, mut pending) = (0u8, 0u32);
     for run in runs {

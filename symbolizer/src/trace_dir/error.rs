@@ -74,27 +74,27 @@ pub enum TraceError {
     #[error("{}: permission denied; check the owner and mode of the file and its directory", .0.display())]
     Permission(PathBuf),
     /// Any other failure of the system.
-    #[error("{}: cannot {action}: {source}", .path.display())]
+    #[error("{}: cannot {action}: {cause}", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What was tried.
         action: &'static str,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
 impl TraceError {
     /// Sorts an I/O error.
-    pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> TraceError {
+    pub(crate) fn io(path: &Path, action: &'static str, cause: io::Error) -> TraceError {
         let path = path.to_path_buf();
-        match source.kind() {
+        match cause.kind() {
             io::ErrorKind::PermissionDenied => TraceError::Permission(path),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                 TraceError::Full(path)
             }
-            _ => TraceError::Io { path, action, source },
+            _ => TraceError::Io { path, action, cause },
         }
     }
 }

@@ -41,12 +41,21 @@ pub struct Slot {
 }
 
 /// What a value was the last time, and about what it is usually.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Guess {
     /// The last value.
     pub last: u32,
-    /// Sliding mean of its class; 0 when nothing is known.
+    /// Class of the last value.
+    pub class: u8,
+    /// Sliding mean of the classes; 0 when nothing is known.
     mean: u8,
+}
+
+impl Default for Guess {
+    /// Nothing is known; a value of 0 counts as the same as the last time.
+    fn default() -> Guess {
+        Guess { last: 0, class: super::value::class(0).0, mean: 0 }
+    }
 }
 
 impl Guess {
@@ -61,7 +70,7 @@ impl Guess {
     pub fn learn(&mut self, value: u32, class: u8) {
         let mean =
             if self.mean == 0 { u32::from(class) } else { (u32::from(self.mean) * 3 + u32::from(class) + 2) >> 2 };
-        *self = Guess { last: value, mean: mean as u8 };
+        *self = Guess { last: value, class, mean: mean as u8 };
     }
 }
 

@@ -169,7 +169,8 @@ fn the_open_chunk_of_a_dead_guest_is_taken_up_to_its_last_word() {
 fn a_header_that_promises_too_much_is_refused() {
     let setup = setup(1, 2);
     let good = setup.guest.header;
-    let changes: [(&str, fn(&mut Header)); 10] = [
+    type Change = fn(&mut Header);
+    let changes: [(&str, Change); 10] = [
         ("size", |h| h.header_size = 8),
         ("CPUs", |h| h.cpus = 0),
         ("CPUs", |h| h.cpus = u32::MAX),

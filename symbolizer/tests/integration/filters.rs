@@ -40,6 +40,20 @@ fn each_filter_chooses_calls() {
 }
 
 #[test]
+fn a_task_is_found_by_its_last_name() {
+    let fixture = Fixture::new();
+    let named = |name: &[u8; 16]| early_ftrace_format::event::Event::Named { pid: 1, name: *name };
+    let events = vec![
+        named(b"swapper/0\0\0\0\0\0\0\0"),
+        fixture.leaf("__kmalloc", 10, 20),
+        named(b"init\0\0\0\0\0\0\0\0\0\0\0\0"),
+        fixture.leaf("rest_init", 30, 40),
+    ];
+    let trace = fixture.trace(fixture.meta(), &[vec![(0, 0, 1, events)]]);
+    assert_eq!(calls(&fixture, &trace, &["--task", "init"]), "__kmalloc=1 rest_init=1");
+}
+
+#[test]
 fn the_tree_keeps_the_callers_of_long_calls() {
     let fixture = Fixture::new();
     let trace = fixture.boot();

@@ -43,6 +43,9 @@ const SCRIPT: &str = "SECTIONS {
   /DISCARD/ : { *(.eh_frame*) *(.comment) *(.note.GNU-stack) *(.note.gnu.property) }
 }";
 
+/// A chunk of a CPU: opening time, events lost before, running pid, events.
+pub type Chunk = (u64, u64, u32, Vec<Event>);
+
 /// A directory with a "kernel" in it.
 pub struct Fixture {
     pub dir: TempDir,
@@ -108,8 +111,8 @@ impl Fixture {
         }
     }
 
-    /// Writes a trace; for each CPU its chunks: opening time, events lost before, running pid, events.
-    pub fn trace(&self, mut meta: Meta, cpus: &[Vec<(u64, u64, u32, Vec<Event>)>]) -> PathBuf {
+    /// Writes a trace; for each CPU its chunks.
+    pub fn trace(&self, mut meta: Meta, cpus: &[Vec<Chunk>]) -> PathBuf {
         let path = self.dir.path().join("trace");
         meta.cpus = cpus.len() as u32;
         let mut writer = TraceWriter::create(&path, &meta, Existing::Replace).unwrap();
@@ -141,7 +144,7 @@ impl Fixture {
         self.trace(self.meta(), &self.boot_chunks())
     }
 
-    pub fn boot_chunks(&self) -> [Vec<(u64, u64, u32, Vec<Event>)>; 2] {
+    pub fn boot_chunks(&self) -> [Vec<Chunk>; 2] {
         let named = |pid, name: &[u8]| {
             let mut comm = [0; 16];
             comm[..name.len()].copy_from_slice(name);

@@ -79,7 +79,7 @@ fn killed_half_way_then_attached_again_then_interrupted() {
     signal(&second, rustix::process::Signal::INT);
     let output = second.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stderr(&output).contains("stopped by a signal"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("stopped: by a signal"), "{}", stderr(&output));
     let left = TraceDir::open(&trace).unwrap();
     assert_eq!(left.meta().ended, Some(Ended::Stopped { detail: "by a signal".into() }));
     assert_eq!(left.cpus()[0].blocks()[0].number, 0);
