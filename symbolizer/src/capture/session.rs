@@ -20,7 +20,7 @@ const BUSY: f64 = 1.0 / 4.0;
 /// How often blocks that wait and the progress are looked at.
 const TICK: Duration = Duration::from_millis(200);
 /// How often `meta.json` is written while recording.
-const META_EVERY: Duration = Duration::from_secs(2);
+const META_EVERY: Duration = Duration::from_secs(1);
 
 /// How far a recording is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -39,6 +39,8 @@ pub struct Progress {
 
 /// A recording.
 pub struct Session {
+    /// The guest's memory, for the frequency of the time stamp counter.
+    pub ram: RamFile,
     /// The guest's side.
     pub drainer: Drainer,
     /// The trace's side.
@@ -89,13 +91,12 @@ impl Session {
         }
     }
 
-    /// Takes what the guest left, ends the streams, writes everything out. `ram` is for the
-    /// frequency of the time stamp counter.
+    /// Takes what the guest left, ends the streams, writes everything out.
     ///
     /// # Errors
     /// When the trace cannot be written: what was written before is valid, and `meta.json` was
     /// written if it could be.
-    pub fn finish(mut self, ended: Ended, ram: &RamFile) -> Result<Meta, TraceError> {
+    pub fn finish(mut self, ended: Ended) -> Result<Meta, TraceError> {
         let reason = match ended {
             Ended::PowerOff => EndReason::PowerOff,
             Ended::Stopped { .. } => EndReason::Stopped,
@@ -103,7 +104,6 @@ impl Session {
         };
         let drained = self.drainer.finish(&mut self.writer, reason);
         self.describe();
-        self.meta.tsc_khz = ram.tsc_khz(self.drainer.region());
         self.meta.ended = Some(ended);
         let finished = self.writer.finish(&mut self.meta);
         drained.and(finished)?;
@@ -126,6 +126,7 @@ impl Session {
         let now = self.drainer.region().header_now();
         self.drainer.count(&mut self.meta.per_cpu);
         self.meta.first_tsc = now.first_tsc;
+        self.meta.tsc_khz = self.ram.tsc_khz(self.drainer.region());
         self.meta.depth_overflows = now.depth_overflows;
         self.meta.stacks_exhausted = now.stacks_exhausted;
         self.meta.cpus_untraced = now.cpus_untraced;

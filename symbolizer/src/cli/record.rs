@@ -141,7 +141,7 @@ fn attach(args: &Args, path: &Path, existing: Existing, signals: Arc<AtomicUsize
         path.display()
     );
     let watch = Watch::new(None, signals, args.timeout);
-    record(args, existing, &ram, region, meta, watch, None)
+    record(args, existing, ram, region, meta, watch, None)
 }
 
 fn boot(args: &Args, existing: Existing, signals: Arc<AtomicUsize>) -> anyhow::Result<u8> {
@@ -189,7 +189,7 @@ fn boot(args: &Args, existing: Existing, signals: Arc<AtomicUsize>) -> anyhow::R
         started_at,
         ..meta_of(&region)
     };
-    record(args, existing, &ram, region, meta, watch, Some(vmlinux))
+    record(args, existing, ram, region, meta, watch, Some(vmlinux))
 }
 
 /// What the header in the shared memory says.
@@ -283,7 +283,7 @@ fn wait_for_kernel(ram: &RamFile, phys: u64, watch: &mut Watch) -> anyhow::Resul
 fn record(
     args: &Args,
     existing: Existing,
-    ram: &RamFile,
+    ram: RamFile,
     region: SharedRegion,
     meta: Meta,
     mut watch: Watch,
@@ -292,7 +292,7 @@ fn record(
     // The rings first: the guest runs already.
     let drainer = Drainer::new(region);
     let writer = TraceWriter::create(&args.output, &meta, existing)?;
-    let mut session = Session { drainer, writer, meta };
+    let mut session = Session { ram, drainer, writer, meta };
     let mut printer = Printer::new(args.progress);
     let run = session.run::<CaptureError>(|| watch.poll(), |progress: session::Progress| printer.print(progress));
     printer.clear();
@@ -305,7 +305,7 @@ fn record(
     {
         vmm.stop();
     }
-    let finished = session.finish(ended, ram);
+    let finished = session.finish(ended);
     if let Some(error) = failed {
         return Err(anyhow::Error::from(error).context("the recording ended early"));
     }

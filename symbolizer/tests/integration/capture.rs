@@ -47,7 +47,7 @@ impl Setup {
 
     fn session(&self) -> Session {
         let meta = Meta { format_version: 1, cpus: self.guest.header.cpus, ..Meta::default() };
-        Session { drainer: self.drainer(), writer: self.writer(), meta }
+        Session { ram: self.ram(), drainer: self.drainer(), writer: self.writer(), meta }
     }
 }
 
@@ -95,7 +95,7 @@ fn every_word_of_two_cpus_comes_through_rings_that_fill_up() {
             )
             .unwrap();
         assert!(guest.attached());
-        let meta = session.finish(ended, &setup.ram()).unwrap();
+        let meta = session.finish(ended).unwrap();
         (meta, writers.into_iter().map(|writer| writer.join().unwrap()).collect::<Vec<_>>())
     });
     assert!(!guest.attached());
@@ -139,7 +139,7 @@ fn a_word_that_never_comes_is_kept_as_it_is_and_counted() {
     while session.drainer.pass(&mut session.writer).unwrap().chunks == 0 {
         std::thread::yield_now();
     }
-    let meta = session.finish(Ended::PowerOff, &setup.ram()).unwrap();
+    let meta = session.finish(Ended::PowerOff).unwrap();
     assert_eq!(meta.per_cpu[0].unwritten, 1);
     all.push(*words(&setup.trace(), 0).last().unwrap());
     assert_eq!(words(&setup.trace(), 0), all);
@@ -156,7 +156,7 @@ fn the_open_chunk_of_a_dead_guest_is_taken_up_to_its_last_word() {
     let header = ChunkHeader { tsc: 0x5_0000_0000, ..ChunkHeader::default() };
     let exit = control(Kind::Exit, 0, 100);
     setup.guest.open(1, &header, &[exit, 0, exit, 0, 0]);
-    let meta = session.finish(Ended::Died { detail: "a test".into() }, &setup.ram()).unwrap();
+    let meta = session.finish(Ended::Died { detail: "a test".into() }).unwrap();
     assert!(matches!(meta.ended, Some(Ended::Died { .. })));
     let back = words(&setup.trace(), 1);
     assert_eq!(back[..3], [exit, 0, exit]);
@@ -229,7 +229,7 @@ fn counters_that_jump_are_survived_and_reported() {
     setup.guest.open(0, &ChunkHeader::default(), &exit);
     setup.guest.close(0);
     assert_eq!(session.drainer.pass(&mut session.writer).unwrap().chunks, 1);
-    let meta = session.finish(Ended::PowerOff, &setup.ram()).unwrap();
+    let meta = session.finish(Ended::PowerOff).unwrap();
     assert!(!meta.warnings.is_empty() && meta.warnings.len() <= 20);
     assert!(meta.per_cpu[0].damaged_chunks > 0);
     assert_eq!(words(&setup.trace(), 0)[..CHUNK_WORDS], exit);
@@ -272,7 +272,7 @@ fn the_next_recorder_goes_on_where_the_last_one_stopped() {
     setup.guest.open(0, &ChunkHeader::default(), &chunk(3));
     setup.guest.close(0);
     let session = setup.session();
-    session.finish(Ended::Stopped { detail: "by a test".into() }, &setup.ram()).unwrap();
+    session.finish(Ended::Stopped { detail: "by a test".into() }).unwrap();
     let back = words(&setup.trace(), 0);
     assert_eq!(back[..CHUNK_WORDS], chunk(3));
     assert!(is_end(back[CHUNK_WORDS], EndReason::Stopped));
