@@ -14,7 +14,7 @@ use xtask::recording::{self, number};
 
 use crate::boots::{self, OLD, recorder, scratch, setup};
 
-/// The boot is in its middle when so many bytes of the trace are on disk; the whole has some 13 MB.
+/// The boot is in its middle when so many bytes of the trace are on disk; the whole has some 10 MB.
 const MIDDLE: u64 = 1 << 20;
 /// How often a condition is looked at before the test fails: a hang must end, not a slow machine.
 const LOOKS: u32 = 12_000;
