@@ -3,7 +3,7 @@
 //! time as they end, to a [`Sink`]. Never here: names, DWARF, text.
 //!
 //! The tour, in the order that data flows:
-//! 1. [`build`]: merges the CPUs and keeps the stack of each task
+//! 1. [`mod@build`]: merges the CPUs and keeps the stack of each task
 //!    (where each stands: `cursor`; what it counts: [`totals`]);
 //! 2. [`sites`]: call sites to dense function numbers;
 //! 3. [`task`]: tasks and their open frames;

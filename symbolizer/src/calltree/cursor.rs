@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! Where one CPU's stream stands while the CPUs are merged. In and out: plain state, moved on by
-//! [`super::build`]. Never here: tasks' stacks.
+//! [`mod@super::build`]. Never here: tasks' stacks.
 
 use early_ftrace_format::event::Event as Full;
 use early_ftrace_format::word::EndReason;

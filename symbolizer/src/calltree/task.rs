@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! Tasks, their clocks and their open frames. In: switches, names and ends, from [`super::build`].
+//! Tasks, their clocks and their open frames. In: switches, names and ends, from [`mod@super::build`].
 //! Out: which task a pid is just now. Never here: the events themselves.
 
 use std::collections::HashMap;

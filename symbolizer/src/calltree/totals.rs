@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! What a whole trace was made of, filters or not. In: counts from [`super::build`]. Out: [`Totals`].
+//! What a whole trace was made of, filters or not. In: counts from [`mod@super::build`]. Out: [`Totals`].
 //! Never here: figures of single functions.
 
 use early_ftrace_format::word::EndReason;

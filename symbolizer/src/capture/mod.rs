@@ -10,8 +10,8 @@
 
 pub mod drain;
 mod error;
-pub mod qemu_args;
 mod pending;
+pub mod qemu_args;
 pub mod region;
 pub mod session;
 pub mod vmm;

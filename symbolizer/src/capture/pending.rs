@@ -29,8 +29,8 @@ pub fn pending(region: &SharedRegion) -> Vec<Pending> {
     let header = region.header();
     let size = u64::from(header.stack_size);
     let end = u64::from(header.stacks).checked_mul(size).and_then(|all| header.stacks_off.checked_add(all));
-    let sensible = (64..=1 << 16).contains(&size) && size % 32 == 0 && header.stacks <= MAX_STACKS;
-    if !sensible || header.stacks_off % 8 != 0 || end.is_none_or(|end| end > header.rings_off) {
+    let sensible = (64..=1 << 16).contains(&size) && size.is_multiple_of(32) && header.stacks <= MAX_STACKS;
+    if !sensible || !header.stacks_off.is_multiple_of(8) || end.is_none_or(|end| end > header.rings_off) {
         return Vec::new();
     }
     let mut words = vec![0u64; header.stack_size as usize / 8];

@@ -3,10 +3,10 @@
 //! In: chunks of the ring ([`TraceWriter`]) or a path ([`TraceDir`]). Out: files, or [`Block`]s with
 //! exactly the words that were put in. Never here: what a word means beyond its layout, live memory.
 //!
-//! The tour, in the order that data flows: [`writer`] collects chunks to blocks; [`block`] is a
-//! block's header and its way to bytes and back; [`encode`] and [`decode`] turn words into columns
-//! and back, with the same [`model`] of what comes next on both sides and the number coding of
-//! [`value`]; [`columns`] packs the columns; [`reader`] finds the blocks again; [`meta`] is what is
+//! The tour, in the order that data flows: `writer` collects chunks to blocks; `block` is a
+//! block's header and its way to bytes and back; `encode` and `decode` turn words into columns
+//! and back, with the same `model` of what comes next on both sides and the number coding of
+//! `value`; `columns` packs the columns; `reader` finds the blocks again; [`meta`] is what is
 //! known about the whole recording.
 
 use std::ops::Range;
