@@ -7,9 +7,11 @@
 //! 2. [`symbols`]: the ELF symbols, which give the outermost name (they know `.isra` and `.constprop`
 //!    clones, aliases, and functions without DWARF);
 //! 3. [`lines`]: DWARF, for files, lines and inlined functions;
-//! 4. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
+//! 4. [`inlined`]: the functions inside a function, from the same;
+//! 5. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
 
 pub mod image;
+pub mod inlined;
 pub mod lines;
 pub mod symbols;
 pub mod tree;
@@ -17,6 +19,7 @@ pub mod tree;
 use std::path::PathBuf;
 
 pub use image::Vmlinux;
+pub use inlined::Inlined;
 pub use lines::{Place, Want};
 pub use symbols::{Symbol, Symbols};
 

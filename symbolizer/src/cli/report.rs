@@ -49,6 +49,9 @@ pub struct Args {
     /// Source file and line of each function
     #[arg(long)]
     lines: bool,
+    /// What the compiler has inlined into the first functions, with the places of the calls
+    #[arg(long)]
+    inlines: bool,
     /// Go on although the vmlinux is of another kernel than the trace
     #[arg(long)]
     force: bool,
@@ -116,7 +119,13 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         named,
         coverage,
     };
-    let report = Report::new(sources, sort, filtered);
+    let mut report = Report::new(sources, sort, filtered);
+    if args.inlines {
+        let first: Vec<_> =
+            report.functions.iter().take(args.top.unwrap_or(TOP)).map(|row| row.named.clone()).collect();
+        let addresses: Vec<u64> = first.iter().map(|named| named.address).collect();
+        report.inlined = first.into_iter().map(|named| named.name).zip(names.inlined(&addresses)?).collect();
+    }
     phases.done("sum up");
 
     match args.format {

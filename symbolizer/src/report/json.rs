@@ -23,6 +23,23 @@ struct Document<'a> {
     longest: Vec<LongJson<'a>>,
     gaps: Vec<GapJson<'a>>,
     open: Vec<OpenJson<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inlined: Vec<InlinedJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct InlinedJson<'a> {
+    function: &'a str,
+    parts: Vec<PartJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct PartJson<'a> {
+    name: &'a str,
+    depth: usize,
+    file: Option<&'a str>,
+    line: Option<u32>,
+    bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -201,6 +218,23 @@ pub fn write(report: &Report<'_>, top: Option<usize>, mut out: impl Write) -> st
             .gaps
             .iter()
             .map(|(cpu, offset, reason)| GapJson { cpu: *cpu, offset: *offset, reason })
+            .collect(),
+        inlined: report
+            .inlined
+            .iter()
+            .map(|(function, parts)| InlinedJson {
+                function,
+                parts: parts
+                    .iter()
+                    .map(|part| PartJson {
+                        name: &part.name,
+                        depth: part.depth,
+                        file: part.file.as_deref(),
+                        line: part.line,
+                        bytes: part.bytes,
+                    })
+                    .collect(),
+            })
             .collect(),
         open: report
             .open

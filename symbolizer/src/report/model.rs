@@ -10,6 +10,7 @@ use super::names::{Coverage, Named};
 use super::units::Clock;
 use crate::calltree::aggregate::{Aggregate, Figures, Unfinished};
 use crate::calltree::{Function, Task, Totals};
+use crate::resolve::Inlined;
 use crate::resolve::tree;
 use crate::trace_dir::{Ended, Meta};
 
@@ -156,6 +157,8 @@ pub struct Report<'a> {
     pub longest: Vec<LongRow>,
     /// By task.
     pub open: Vec<OpenRow>,
+    /// What is inlined into the first functions, if that was asked for: name and parts.
+    pub inlined: Vec<(String, Vec<Inlined>)>,
 }
 
 /// What a report is made of.
@@ -224,6 +227,7 @@ impl<'a> Report<'a> {
             tasks: task_rows(totals, aggregate),
             longest,
             open,
+            inlined: Vec::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use crate::resolve::image::{self, Elf};
 use crate::resolve::lines::{Debug, Want};
 use crate::resolve::tree::Root;
-use crate::resolve::{ResolveError, Symbols, Vmlinux};
+use crate::resolve::{Inlined, ResolveError, Symbols, Vmlinux};
 
 /// Bytes of a `call __fentry__`; the site that the guest records is the address after it.
 pub const CALL: u64 = 5;
@@ -136,6 +136,30 @@ impl<'a> Names<'a> {
             }
         }
         Ok(named)
+    }
+
+    /// What is inlined into each of these functions; nothing where a symbol or DWARF is missing.
+    ///
+    /// # Errors
+    /// [`ResolveError::Dwarf`].
+    pub fn inlined(&self, functions: &[u64]) -> Result<Vec<Vec<Inlined>>, ResolveError> {
+        let bad = |reason| ResolveError::Dwarf { path: self.path.to_path_buf(), reason };
+        let Some(debug) = Debug::load(&self.elf).map_err(bad)? else { return Ok(vec![Vec::new(); functions.len()]) };
+        let range = |&address: &u64| match self.symbols.covering(address) {
+            Some(symbol) => (symbol.address, symbol.address.saturating_add(symbol.size)),
+            None => (address, address),
+        };
+        let ranges: Vec<(u64, u64)> = functions.iter().map(range).collect();
+        let start_kernel =
+            self.symbols.named("start_kernel").map(|symbol| Want { address: symbol.address, name: false });
+        let places = debug.places(start_kernel.as_slice()).map_err(bad)?;
+        let root =
+            places.first().and_then(|place| place.file.as_deref()).map_or_else(Root::default, Root::from_start_kernel);
+        let mut all = debug.inlined(&ranges).map_err(bad)?;
+        for inlined in all.iter_mut().flatten() {
+            inlined.file = inlined.file.take().map(|file| root.relative(&file));
+        }
+        Ok(all)
     }
 }
 

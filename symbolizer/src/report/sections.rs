@@ -12,6 +12,12 @@ use super::units::{count, percent};
 /// Most stacks of open calls that are written out.
 const OPEN_STACKS: usize = 12;
 
+/// Most inlined functions that are shown of one.
+const INLINED: usize = 12;
+
+/// How deep they are shown: further in, there is little but accessors.
+const INLINED_DEPTH: usize = 3;
+
 /// Most tasks that are named with a stack of open calls.
 const TASKS_OF_A_STACK: usize = 4;
 
@@ -68,6 +74,35 @@ pub fn functions(report: &Report<'_>, options: Options, by: Sort, out: &mut dyn 
     }
     columns.extend([left("function"), left(if options.lines { "source" } else { "in" })]);
     table(out, options.width, &columns, columns.len() - 2, &cells)
+}
+
+/// What is inlined into the first functions; nothing unless asked for.
+///
+/// # Errors
+/// Those of the writer.
+pub fn inlined(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::Result<()> {
+    if report.inlined.is_empty() {
+        return Ok(());
+    }
+    let remark = "code of other functions inside these, whose time counts here; places of the calls";
+    heading(out, options.width, "Inlined", remark)?;
+    for (name, parts) in &report.inlined {
+        writeln!(out, "  {name}{}", if parts.is_empty() { "  (nothing)" } else { "" })?;
+        let shown: Vec<_> = parts.iter().filter(|part| part.depth <= INLINED_DEPTH).collect();
+        for part in shown.iter().take(INLINED) {
+            let place = match (&part.file, part.line) {
+                (Some(file), Some(line)) => format!("{file}:{line}"),
+                (Some(file), None) => file.clone(),
+                (None, _) => "?".to_owned(),
+            };
+            let indent = 2 * part.depth.min(10);
+            writeln!(out, "  {:>8} B  {:indent$}{}  {DIM}{place}{DIM:#}", count(part.bytes), "", part.name)?;
+        }
+        if parts.len() > shown.len().min(INLINED) {
+            writeln!(out, "              and {} more", count((parts.len() - shown.len().min(INLINED)) as u64))?;
+        }
+    }
+    Ok(())
 }
 
 /// Self time by source directory, with bars.

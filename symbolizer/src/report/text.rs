@@ -41,6 +41,7 @@ pub fn write(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::
     sections::tasks(report, options, out)?;
     sections::idle(report, options, out)?;
     sections::longest(report, options, out)?;
+    sections::inlined(report, options, out)?;
     sections::open(report, options, out)
 }
 

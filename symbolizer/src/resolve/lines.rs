@@ -14,7 +14,7 @@ use object::{Object, ObjectSection};
 
 use super::image::Elf;
 
-type Slice<'a> = EndianSlice<'a, LittleEndian>;
+pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// An address to look up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,18 +70,22 @@ impl<'a> Debug<'a> {
         Ok(found.then_some(Debug { sections }))
     }
 
+    /// A reader over the sections.
+    pub(super) fn dwarf(&self) -> Result<Arc<gimli::Dwarf<Slice<'_>>>, String> {
+        let load = |id| {
+            let data = self.sections.iter().find(|section| section.0 == id).map_or(&[][..], |section| &section.1);
+            Ok::<_, gimli::Error>(Slice::new(data, LittleEndian))
+        };
+        gimli::Dwarf::load(load).map(Arc::new).map_err(|e| e.to_string())
+    }
+
     /// Looks up addresses on several threads. Places come in the order of `wanted`; what DWARF does not
     /// know is empty.
     ///
     /// # Errors
     /// The debug information as a whole cannot be read, as text.
     pub fn places(&self, wanted: &[Want]) -> Result<Vec<Place>, String> {
-        let dwarf = gimli::Dwarf::load(|id| {
-            let data = self.sections.iter().find(|section| section.0 == id).map_or(&[][..], |section| &section.1);
-            Ok::<_, gimli::Error>(Slice::new(data, LittleEndian))
-        })
-        .map_err(|e| e.to_string())?;
-        let dwarf = Arc::new(dwarf);
+        let dwarf = self.dwarf()?;
         // Neighbours share a unit: each thread gets a stretch of addresses, and with it its own units.
         let mut order: Vec<usize> = (0..wanted.len()).collect();
         order.sort_by_key(|&index| wanted[index]);

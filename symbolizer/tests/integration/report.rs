@@ -150,3 +150,19 @@ fn addresses_are_one_line_each() {
     let address = fixture.site("acpi_early_init") - 5;
     assert!(text.contains(&format!("{address:#x} acpi_early_init drivers/acpi/osl.c:1\n")), "{text}");
 }
+
+#[test]
+fn inlined_functions_are_named_with_the_place_of_the_call() {
+    let fixture = Fixture::new();
+    let trace = fixture.boot();
+    assert!(fixture.json(&trace, &[])["inlined"].is_null(), "only on request");
+    let json = fixture.json(&trace, &["--inlines"]);
+    let of = json["inlined"].as_array().unwrap().iter().find(|row| row["function"] == "acpi_early_init").unwrap();
+    let parts = of["parts"].as_array().unwrap();
+    assert_eq!(parts.len(), 1, "{of:#}");
+    assert_eq!((&parts[0]["name"], &parts[0]["depth"]), (&"map_tables".into(), &1.into()));
+    assert_eq!((&parts[0]["file"], &parts[0]["line"]), (&"drivers/acpi/osl.c".into(), &7.into()));
+    assert_eq!(parts[0]["bytes"], 2, "two nops");
+    let text = fixture.output(&trace, &["--inlines"]);
+    assert!(text.contains("map_tables  drivers/acpi/osl.c:7"), "{text}");
+}
