@@ -220,7 +220,6 @@ impl Image {
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), InjectError> {
         let io = |source| InjectError::Io { path: path.into(), action: "write", source };
-        let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(path).map_err(io)?);
         let count = self.segments.len() + usize::from(self.notes.is_some());
         let table = size_of::<FileHeader64<LittleEndian>>() as u64;
         let mut offset = table + (count * size_of::<ProgramHeader64<LittleEndian>>()) as u64;
@@ -261,6 +260,8 @@ impl Image {
             })?;
             head.extend(program(PT_NOTE.0, 4, [offsets[segment] + within as u64, virt, phys, size, size, 4]));
         }
+        // Not before all that can be refused was: a refusal leaves no file.
+        let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(path).map_err(io)?);
         out.write_all(&head).map_err(io)?;
         let mut written = head.len() as u64;
         for (segment, &at) in self.segments.iter().zip(&offsets) {
