@@ -64,7 +64,8 @@ fn header(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
         Some(id) => format!("(the vmlinux has another: {id})"),
         None => "(the vmlinux has none)".to_owned(),
     };
-    field("build ID", &format!("{} {same}", if meta.build_id.is_empty() { "none" } else { &meta.build_id }))?;
+    let build_id = if meta.build_id.is_empty() { "none".to_owned() } else { printable(&meta.build_id) };
+    field("build ID", &format!("{build_id} {same}"))?;
     field("command line", &printable(&meta.command_line))?;
     field("CPUs", &meta.cpus.to_string())?;
     let frequency = match clock.khz() {
