@@ -6,6 +6,8 @@
 //! - [`untraced`]: the kernels and init without us, so that a failure elsewhere is the tracer's;
 //! - [`counts`]: the trace against the witness, call site by call site;
 //! - [`killed`]: either side dies in the middle of a boot;
+//! - [`damage`]: the recorded trace with bytes flipped and ends cut off;
+//! - [`fuzzed`]: the fuzz targets ([`fuzz`]) over their [`corpus`], as it is and mutated ([`random`]);
 //! - [`images`], [`vmm`], [`traces`]: bad input, and what is said about it ([`refusal`]);
 //! - [`arrows`]: the layout that DESIGN.md promises.
 //!
@@ -13,9 +15,15 @@
 
 mod arrows;
 mod boots;
+mod corpus;
 mod counts;
+mod damage;
+#[path = "../fuzz/src/lib.rs"]
+mod fuzz;
+mod fuzzed;
 mod images;
 mod killed;
+mod random;
 mod refusal;
 mod traces;
 mod untraced;
