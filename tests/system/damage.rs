@@ -115,16 +115,14 @@ fn a_file_cut_anywhere_keeps_the_blocks_before() {
     let (directory, file) = copy("damage-cuts");
     let mut random = Random(2);
     let mut lengths: Vec<u64> = (0..100).map(|_| random.below(whole.length)).collect();
-    // And into the last header, and at borders, where nothing tells that more was there but meta.json.
-    lengths.extend([whole.length - 1, whole.infos[7].offset + 79, whole.infos[6].offset + 1, 1]);
+    // And into headers, and at borders, where only meta.json tells that more was there.
+    lengths.extend([whole.length - 1, whole.infos[7].offset + 79, whole.infos[6].offset, whole.infos[6].offset + 1]);
+    lengths.extend([whole.infos[3].offset, 1, 0]);
     // Each shorter than the one before: so nothing need be put back.
     lengths.sort_unstable_by(|a, b| b.cmp(a));
     for length in lengths {
         file.set_len(length).expect("our copy");
         let kept = whole.hit(length);
-        if length == whole.infos[kept].offset {
-            continue;
-        }
         let lost = (kept..whole.blocks.len()).collect();
         let other = random.below(kept as u64 + 1) as usize;
         check(&directory, lost, |number| number == other, &format!("cut at {length}"));
@@ -199,4 +197,10 @@ fn reports_of_damaged_traces_say_so_and_invent_nothing() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     assert!(text.contains("Not whole") && text.contains("cannot be read"), "{text}");
+    assert!(!text.contains("is whole"), "{text}");
+
+    // Cut where a block ends: nothing in the file itself is wrong then.
+    let (directory, file) = copy("damage-border");
+    file.set_len(whole.infos[4].offset).expect("our copy");
+    check_report(&directory, "cut between two blocks");
 }
