@@ -8,6 +8,12 @@ use object::{Object, ObjectSection};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+/// Most members that are looked at: unnamed structures that name each other have no end.
+const MOST_MEMBERS: u32 = 100_000;
+
+/// No structure is larger; a damaged offset is.
+const LARGEST: u64 = 1 << 20;
+
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// The debug sections, decompressed where they are compressed.
@@ -55,9 +61,10 @@ impl<'a> Sections<'a> {
                     continue;
                 }
                 if name_of(&dwarf, &unit, entry.attr_value(DW_AT_name)).as_deref() == Some(structure) {
-                    let mut found = HashMap::new();
-                    collect(&dwarf, &unit, entry.offset(), 0, members, &mut found, 0);
-                    return Some(found);
+                    let (dwarf, unit) = (&dwarf, &unit);
+                    let mut search = Search { dwarf, unit, members, found: HashMap::new(), left: MOST_MEMBERS };
+                    search.collect(entry.offset(), 0, 0);
+                    return Some(search.found);
                 }
             }
         }
@@ -70,34 +77,42 @@ fn name_of<R: Reader>(dwarf: &Dwarf<R>, unit: &Unit<R>, value: Option<AttributeV
     Some(text.to_string_lossy().ok()?.into_owned())
 }
 
-fn collect(
-    dwarf: &Dwarf<Slice<'_>>,
-    unit: &Unit<Slice<'_>>,
-    at: UnitOffset,
-    base: u64,
-    members: &[&str],
-    found: &mut HashMap<String, u64>,
-    depth: usize,
-) {
-    let Ok(mut tree) = unit.entries_tree(Some(at)) else { return };
-    let Ok(root) = tree.root() else { return };
-    let mut children = root.children();
-    while let Ok(Some(child)) = children.next() {
-        let entry = child.entry();
-        if entry.tag() != DW_TAG_member {
-            continue;
-        }
-        let offset = entry.attr_value(DW_AT_data_member_location).and_then(|v| v.udata_value()).unwrap_or(0);
-        match name_of(dwarf, unit, entry.attr_value(DW_AT_name)) {
-            Some(name) if members.contains(&name.as_str()) => {
-                found.entry(name).or_insert(base + offset);
+/// The members of one structure, while they are collected.
+struct Search<'a> {
+    dwarf: &'a Dwarf<Slice<'a>>,
+    unit: &'a Unit<Slice<'a>>,
+    members: &'a [&'a str],
+    found: HashMap<String, u64>,
+    /// Members that may still be looked at.
+    left: u32,
+}
+
+impl Search<'_> {
+    fn collect(&mut self, at: UnitOffset, base: u64, depth: usize) {
+        let (dwarf, unit) = (self.dwarf, self.unit);
+        let Ok(mut tree) = unit.entries_tree(Some(at)) else { return };
+        let Ok(root) = tree.root() else { return };
+        let mut children = root.children();
+        while let Ok(Some(child)) = children.next() {
+            let entry = child.entry();
+            if entry.tag() != DW_TAG_member {
+                continue;
             }
-            None if depth < 8 => {
-                if let Some(AttributeValue::UnitRef(inner)) = entry.attr_value(DW_AT_type) {
-                    collect(dwarf, unit, inner, base + offset, members, found, depth + 1);
+            let Some(left) = self.left.checked_sub(1) else { return };
+            self.left = left;
+            let offset = entry.attr_value(DW_AT_data_member_location).and_then(|v| v.udata_value()).unwrap_or(0);
+            let Some(at) = base.checked_add(offset).filter(|&at| at < LARGEST) else { continue };
+            match name_of(dwarf, unit, entry.attr_value(DW_AT_name)) {
+                Some(name) if self.members.contains(&name.as_str()) => {
+                    self.found.entry(name).or_insert(at);
                 }
+                None if depth < 8 => {
+                    if let Some(AttributeValue::UnitRef(inner)) = entry.attr_value(DW_AT_type) {
+                        self.collect(inner, at, depth + 1);
+                    }
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
 }

@@ -209,7 +209,7 @@ fn percpu_hole(image: &Image, load: u64) -> Option<u64> {
     for (i, start) in next.enumerate() {
         let hole = (end + SLOTS).next_multiple_of(SLOTS);
         if hole + 2 * SLOTS <= start {
-            let around = image.read(load + hole, SLOTS as usize)?;
+            let around = image.read(load.checked_add(hole)?, SLOTS as usize)?;
             if around.iter().all(|&b| b == 0) {
                 return Some(hole);
             }

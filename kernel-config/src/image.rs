@@ -16,6 +16,12 @@ use std::path::{Path, PathBuf};
 /// physical address 0, wherever KASLR does not move it.
 pub const START_KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
 
+/// Behind the image's range; modules are from here up (`MODULES_VADDR`, the higher of its two values).
+const IMAGE_END: u64 = 0xffff_ffff_c000_0000;
+
+/// Larger than any per-CPU area, and below all kernel addresses.
+const OFFSETS_END: u64 = 1 << 31;
+
 /// Xen's note for the 32-bit entry of a PVH guest (XEN_ELFNOTE_PHYS32_ENTRY).
 const NOTE_PHYS32_ENTRY: NoteType = NoteType(18);
 
@@ -100,6 +106,7 @@ impl Image {
             ));
         }
         let mut segments = Vec::new();
+        let mut room = map.len();
         let mut notes = None;
         for program in elf.elf_program_headers() {
             let kind = program.p_type(endian);
@@ -107,6 +114,10 @@ impl Image {
                 let data = program
                     .data(endian, &*map)
                     .map_err(|()| malformed("truncated: a segment lies past its end".into()))?;
+                // Segments that share bytes could be copied to any multiple of the file's size.
+                room = room
+                    .checked_sub(data.len())
+                    .ok_or_else(|| malformed("damaged: its segments overlap in the file".into()))?;
                 segments.push(Segment {
                     virt: program.p_vaddr(endian),
                     phys: program.p_paddr(endian),
@@ -220,7 +231,6 @@ impl Image {
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), InjectError> {
         let io = |source| InjectError::Io { path: path.into(), action: "write", source };
-        let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(path).map_err(io)?);
         let count = self.segments.len() + usize::from(self.notes.is_some());
         let table = size_of::<FileHeader64<LittleEndian>>() as u64;
         let mut offset = table + (count * size_of::<ProgramHeader64<LittleEndian>>()) as u64;
@@ -261,6 +271,8 @@ impl Image {
             })?;
             head.extend(program(PT_NOTE.0, 4, [offsets[segment] + within as u64, virt, phys, size, size, 4]));
         }
+        // Not before all that can be refused was: a refusal leaves no file.
+        let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(path).map_err(io)?);
         out.write_all(&head).map_err(io)?;
         let mut written = head.len() as u64;
         for (segment, &at) in self.segments.iter().zip(&offsets) {
@@ -286,6 +298,9 @@ fn read_symbols(
             continue;
         }
         let value = Symbol { address: symbol.address(), size: symbol.size() };
+        if !is_plausible(value) {
+            continue;
+        }
         if percpu.is_some() && symbol.section_index() == percpu {
             area.push(value);
         }
@@ -297,6 +312,14 @@ fn read_symbols(
     }
     area.sort_by_key(|s| (s.address, s.size));
     (all.into_iter().map(|(name, (symbol, _))| (name, symbol)).collect(), area)
+}
+
+/// Whether all of a symbol lies where a kernel's do: in its image's range, or at an offset into the
+/// per-CPU area. Others (the table has constants, too) name nothing that is looked for, and sums with
+/// them could overflow.
+fn is_plausible(symbol: Symbol) -> bool {
+    let end = symbol.address.checked_add(symbol.size);
+    end.is_some_and(|end| end <= OFFSETS_END || symbol.address >= START_KERNEL_MAP && end <= IMAGE_END)
 }
 
 fn machine_name(machine: u16, wide: bool) -> String {

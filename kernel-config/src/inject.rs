@@ -246,7 +246,7 @@ impl Patch<'_> {
         let start = facts.pvh_start.address;
         let code = self.image.read(start, 0x400).ok_or_else(|| self.place(NAME, "is not in the file"))?;
         let at = code.windows(5).position(|w| w == SET_GS).ok_or_else(|| self.place(NAME, "does not set GS base"))?;
-        let next = &code[at + 5..at + 11];
+        let next = code.get(at + 5..at + 11).ok_or_else(|| self.place(NAME, "sets GS base too late"))?;
         let area = facts.per_cpu_load - START_KERNEL_MAP;
         let here = start + at as u64 + 5;
         let (place, value) = if next[0] == 0xb8 {
@@ -322,7 +322,7 @@ fn add_region(image: &mut Image, facts: &KernelFacts, layout: &Layout, options: 
     let release = &facts.release.as_bytes()[..facts.release.len().min(63)];
     header.release[..release.len()].copy_from_slice(release);
     header.text_start = facts.text_start;
-    header.tsc_khz_phys = facts.tsc_khz.map_or(0, |virt| virt - START_KERNEL_MAP);
+    header.tsc_khz_phys = facts.tsc_khz.and_then(|virt| image.phys(virt)).unwrap_or(0);
     let mut data = vec![0; (layout.stacks_off + STACK_SIZE) as usize];
     // The boot task's stack, empty: no frame is pending.
     for frame in data[layout.stacks_off as usize..].chunks_exact_mut(size_of::<Frame>()) {

@@ -79,13 +79,14 @@ impl Layout {
                 most >> 20
             ));
         }
-        let phys = options.region_phys.unwrap_or_else(|| image_end.next_multiple_of(REGION_ALIGN));
+        let behind = || image_end.checked_next_multiple_of(REGION_ALIGN).unwrap_or(u64::MAX);
+        let phys = options.region_phys.unwrap_or_else(behind);
         if !phys.is_multiple_of(REGION_ALIGN) || phys < image_end || phys.checked_add(size).is_none() {
             return refuse(format!(
                 "region at {phys:#x}: it must be a multiple of 2 MiB and lie after the kernel, which ends at {image_end:#x}"
             ));
         }
-        let least = phys + size + RAM_ABOVE;
+        let least = phys.saturating_add(size).saturating_add(RAM_ABOVE);
         if let Some(ram) = options.ram_bytes.filter(|&ram| ram < least) {
             return refuse(format!(
                 "the guest has {} MiB of RAM; kernel and rings need {} MiB: give it more (-m) or use smaller rings (--ring-mib)",

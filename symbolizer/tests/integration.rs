@@ -8,6 +8,7 @@ mod integration {
     mod fake_guest;
     mod filters;
     mod fixture;
+    mod golden;
     mod llvm;
     mod record_command;
     mod report;

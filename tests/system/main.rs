@@ -5,7 +5,10 @@
 //! - [`boots`]: what the tests share: kernels, recordings, one boot at a time;
 //! - [`untraced`]: the kernels and init without us, so that a failure elsewhere is the tracer's;
 //! - [`counts`]: the trace against the witness, call site by call site;
+//! - [`nmi`]: the same with NMIs at any instruction;
 //! - [`killed`]: either side dies in the middle of a boot;
+//! - [`damage`]: the recorded trace with bytes flipped and ends cut off;
+//! - [`fuzzed`]: the fuzz targets ([`fuzz`]) over their [`corpus`], as it is and mutated ([`random`]);
 //! - [`images`], [`vmm`], [`traces`]: bad input, and what is said about it ([`refusal`]);
 //! - [`arrows`]: the layout that DESIGN.md promises.
 //!
@@ -13,10 +16,16 @@
 
 mod arrows;
 mod boots;
+mod corpus;
 mod counts;
+mod damage;
+#[path = "../fuzz/src/lib.rs"]
+mod fuzz;
+mod fuzzed;
 mod images;
 mod killed;
 mod nmi;
+mod random;
 mod refusal;
 mod traces;
 mod untraced;

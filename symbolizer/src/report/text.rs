@@ -65,7 +65,8 @@ fn header(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
         Some(id) => format!("(the vmlinux has another: {id})"),
         None => "(the vmlinux has none)".to_owned(),
     };
-    field("build ID", &format!("{} {same}", if meta.build_id.is_empty() { "none" } else { &meta.build_id }))?;
+    let build_id = if meta.build_id.is_empty() { "none".to_owned() } else { printable(&meta.build_id) };
+    field("build ID", &format!("{build_id} {same}"))?;
     field("command line", &printable(&meta.command_line))?;
     field("CPUs", &meta.cpus.to_string())?;
     let frequency = match clock.khz() {
@@ -73,7 +74,7 @@ fn header(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
         None => "frequency of the time stamp counter not known, so times are in ticks (t)".to_owned(),
     };
     field("time span", &format!("{}; {frequency}", clock.show(report.span())))?;
-    field("ended", &end(&report.end))?;
+    field("ended", &end(&report.end, totals.gap_count == 0 && totals.lost == 0))?;
     let lost = match (totals.lost, totals.losses) {
         (0, 0) => "none lost".to_owned(),
         (lost, places) => format!("{} lost in {} places", count(lost), count(places)),
@@ -106,14 +107,15 @@ fn header(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
     )
 }
 
-/// How it ended, for people.
-fn end(end: &End) -> String {
+/// How it ended, for people; `whole` if nothing is missing before.
+fn end(end: &End, whole: bool) -> String {
     let with = |what: &str, detail: &str| match printable(detail).as_str() {
         "" => what.to_owned(),
         detail => format!("{what} ({detail})"),
     };
     match end {
-        End::PowerOff => "the guest powered off; the trace is whole".to_owned(),
+        End::PowerOff if whole => "the guest powered off; the trace is whole".to_owned(),
+        End::PowerOff => "the guest powered off; parts of the trace are missing".to_owned(),
         End::Stopped(detail) => with("the recorder was told to stop; the guest would have run on", detail),
         End::Died(detail) => with("the guest died", detail),
         End::Missing => "the end is missing: the recorder or the guest was killed, or files are cut off".to_owned(),

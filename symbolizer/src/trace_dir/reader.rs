@@ -68,7 +68,12 @@ impl TraceDir {
             Err(e) => return Err(TraceError::io(path, "open it", e)),
         }
         let meta = Meta::read(path)?;
-        let cpus = (0..meta.cpus).map(|cpu| CpuFile::open(path, cpu)).collect::<Result<_, _>>()?;
+        let cpus = (0..meta.cpus)
+            .map(|cpu| {
+                let known = meta.per_cpu.iter().find(|entry| entry.cpu == cpu).map_or(0, |entry| entry.blocks);
+                CpuFile::open(path, cpu, known)
+            })
+            .collect::<Result<_, _>>()?;
         Ok(TraceDir { path: path.to_path_buf(), meta, cpus })
     }
 
@@ -89,14 +94,15 @@ impl TraceDir {
 }
 
 impl CpuFile {
-    fn open(dir: &Path, cpu: u32) -> Result<CpuFile, TraceError> {
+    /// `known` is how many blocks meta.json says the file has at least.
+    fn open(dir: &Path, cpu: u32, known: u64) -> Result<CpuFile, TraceError> {
         let path = dir.join(cpu_file(cpu));
         let file = File::open(&path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => TraceError::MissingCpuFile { cpu, path: path.clone() },
             _ => TraceError::io(&path, "open it", e),
         })?;
         let mut this = CpuFile { path, file, cpu, headers: Vec::new(), blocks: Vec::new(), gaps: Vec::new() };
-        this.index().map_err(|e| TraceError::io(&this.path, "read it", e))?;
+        this.index(known).map_err(|e| TraceError::io(&this.path, "read it", e))?;
         Ok(this)
     }
 
@@ -136,7 +142,7 @@ impl CpuFile {
         block::decode(header, &payload).map_err(|reason| gap(reason.to_string()))
     }
 
-    fn index(&mut self) -> std::io::Result<()> {
+    fn index(&mut self, known: u64) -> std::io::Result<()> {
         let length = self.file.metadata()?.len();
         let mut at = 0;
         while at < length {
@@ -153,6 +159,13 @@ impl CpuFile {
                     at = next.unwrap_or(length);
                 }
             }
+        }
+        // A file that was cut between two blocks looks whole by itself.
+        let found = self.headers.last().map_or(0, |last| last.number.saturating_add(1));
+        let told = self.gaps.last().is_some_and(|gap| !self.follows(gap));
+        if found < known && !told {
+            let reason = format!("the file ends after {found} blocks, meta.json says that it has {known}");
+            self.gaps.push(Gap { offset: length, reason });
         }
         Ok(())
     }

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! What is tried with bytes from outside, one module for each parser. In: any bytes. Out: nothing, or
+//! a panic where a parser broke a promise: it must end, must not panic, and must not take for whole
+//! what is damaged. The tour, in the order that data flows:
+//!
+//! 1. [`inject`]: a vmlinux that is to be traced;
+//! 2. [`qemu_args`]: the user's QEMU command;
+//! 3. [`region`]: the memory that a hostile guest shares;
+//! 4. [`words`]: event words;
+//! 5. [`trace`]: a CPU's file in a trace directory, up to the printed report;
+//! 6. [`meta`]: its `meta.json`;
+//! 7. [`resolve`]: a vmlinux that names are looked up in.
+//!
+//! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
+//!
+//! Each has a fuzz target and a directory of inputs under `corpus/`. The targets need a nightly
+//! compiler; new inputs go to the first directory, the stored ones are only read:
+//!
+//! ```text
+//! cargo install cargo-fuzz
+//! cargo +nightly fuzz run --fuzz-dir tests/fuzz trace /tmp/new tests/fuzz/corpus/trace
+//! ```
+//!
+//! `tests/system/fuzzed.rs` has these modules too, and runs them over the corpus, as it is and
+//! mutated, with each `cargo test`. `tiny/` holds the source of the corpus's ELF file.
+
+pub mod inject;
+pub mod meta;
+pub mod qemu_args;
+pub mod region;
+pub mod resolve;
+pub mod scratch;
+pub mod shown;
+pub mod trace;
+pub mod words;

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! The file of a CPU. In: the file, read once as it is and once with its checksums made right, so that
+//! damage comes through to what lies behind them. Demanded: blocks as their headers say, or gaps; what
+//! was read can be written and read again; all forms of the report, whatever the events are.
+
+use symbolizer::calltree::aggregate::Aggregate;
+use symbolizer::calltree::filter::{Filter, Wanted};
+use symbolizer::calltree::{self};
+use symbolizer::decode::pipeline;
+use symbolizer::report::model::{Sort, Sources};
+use symbolizer::report::names::{Coverage, Named, Origin};
+use symbolizer::report::units::Clock;
+use symbolizer::report::{Report, json, text, tree};
+use symbolizer::trace_dir::block::{self, BlockEncoder, BlockHeader, HEADER_SIZE, MAGIC};
+use symbolizer::trace_dir::{Block, TraceDir};
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::{meta, scratch, shown};
+
+/// Reads and reports the file.
+pub fn run(data: &[u8]) {
+    read(data);
+    let mut repaired = data.to_vec();
+    if repair(&mut repaired) {
+        read(&repaired);
+    }
+}
+
+/// Makes the checksums right, block by block; whether that changed anything.
+fn repair(data: &mut [u8]) -> bool {
+    let (mut at, mut changed) = (0, false);
+    while let Some(Ok(mut header)) = data.get(at..at + HEADER_SIZE).map(BlockHeader::read_from_bytes) {
+        let start = at + HEADER_SIZE;
+        let Some(payload) = data.get(start..start + header.payload_size as usize) else { break };
+        let before = header;
+        header.magic = MAGIC;
+        header.payload_crc = crc32fast::hash(payload);
+        header.header_crc = crc32fast::hash(&header.as_bytes()[..HEADER_SIZE - 4]);
+        changed |= header != before;
+        at = start + payload.len();
+        data[start - HEADER_SIZE..start].copy_from_slice(header.as_bytes());
+    }
+    changed
+}
+
+fn read(data: &[u8]) {
+    let dir = scratch::directory();
+    meta::directory_of(dir.path(), data);
+    let trace = TraceDir::open(dir.path()).expect("damage inside a file is a gap, not an error");
+    let file = &trace.cpus()[0];
+    let mut end = 0;
+    for (index, info) in file.blocks().iter().enumerate() {
+        assert!(info.offset >= end && info.offset + info.size <= data.len() as u64, "{info:?}");
+        end = info.offset + info.size;
+        match file.read(index) {
+            Ok(block) => {
+                assert_eq!((block.runs.len() as u64, block.words.len() as u64), (info.runs, info.words));
+                write_again(&block);
+            }
+            Err(gap) => assert!(!gap.reason.is_empty() && gap.offset == info.offset, "{gap:?}"),
+        }
+    }
+    report(&trace);
+}
+
+fn write_again(block: &Block) {
+    // What the guest cannot write, no block may hold: sequence numbers and times are as they are.
+    let mut encoder = BlockEncoder::new().expect("memory");
+    let (header, payload) = encoder.encode(0, 0, block).expect("memory");
+    assert_eq!(block::decode(&header, &payload).as_ref(), Ok(block));
+}
+
+fn report(trace: &TraceDir) {
+    let nameless = |_| "f".to_owned();
+    let mut aggregate = Aggregate::new(Filter::new(Wanted::default(), &nameless));
+    let totals = pipeline::run(trace, |pipeline| calltree::build(pipeline, &mut aggregate, |_| {}));
+    let functions = totals.sites.addresses().map(named).collect();
+    let report = Report::new(
+        Sources {
+            meta: trace.meta(),
+            build_id: None,
+            totals: &totals,
+            aggregate: &aggregate,
+            named: functions,
+            coverage: Coverage::default(),
+        },
+        Sort::Total,
+        None,
+    );
+    let mut out = Vec::new();
+    json::write(&report, None, &mut out).expect("memory takes all");
+    serde_json::from_slice::<serde_json::Value>(&out).expect("JSON");
+    out.clear();
+    let options = text::Options { width: 80, top: 5, sort: None, lines: true };
+    text::write(&report, options, &mut out).expect("memory takes all");
+    shown::check(&out);
+    out.clear();
+    let options = tree::Options { clock: Clock::new(Some(1)), lines: true, colours: false };
+    let mut tree = tree::Tree::new(&mut out, options, Filter::new(Wanted::default(), &nameless), &named);
+    pipeline::run(trace, |pipeline| calltree::build(pipeline, &mut tree, |_| {}));
+    tree.finish().expect("memory takes all");
+    shown::check(&out);
+}
+
+fn named(site: u64) -> Named {
+    let file = Some("mm/slub.c".to_owned());
+    let name = format!("f{site:x}");
+    Named { name, address: site, site, aliases: 0, file, line: Some(1), origin: Origin::Symbol }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! The inputs of the corpora that are made from the formats' own types, byte for byte: so they stay
+//! valid when a format changes, and nobody changes a format unawares. In: the encoders. Out: files
+//! under `tests/fuzz/corpus`, written by `cargo xtask bless` and compared else. (The ELF files there
+//! come from `tests/fuzz/tiny`, the others are written by hand.)
+
+use std::path::Path;
+
+use early_ftrace_format::encode::Encoder;
+use early_ftrace_format::event::Event;
+use early_ftrace_format::shared::{CHUNK_MAGIC, CHUNK_SIZE, ChunkHeader, CpuControl, Header, MAGIC, POLICY_WAIT};
+use early_ftrace_format::word::{EndReason, Kind, LOWEST_FUNCTION, control};
+use symbolizer::trace_dir::{Existing, Meta, TraceWriter};
+use xtask::workspace;
+use zerocopy::{FromZeros, IntoBytes};
+
+/// When the chunks were opened.
+const OPENED: u64 = 0x1_2345_6789;
+
+fn site(number: u64) -> u64 {
+    0xffff_ffff_8100_0005 + 16 * number
+}
+
+fn named(pid: u32, name: &[u8]) -> Event {
+    let mut padded = [0; 16];
+    padded[..name.len()].copy_from_slice(name);
+    Event::Named { pid, name: padded }
+}
+
+/// Every kind of event that an honest guest writes, and the ways of times and pids that do not fit.
+fn honest() -> Vec<u64> {
+    let at = |ticks| OPENED + ticks;
+    let switch = |pid, prio, state, ticks| Event::Switch { pid, prio, state, time: at(ticks) };
+    let events = [
+        Event::Running { pid: 0 },
+        Event::Entry { site: site(1), time: at(10) },
+        Event::Leaf { site: site(2), start: at(20), end: at(35) },
+        Event::Leaf { site: site(2), start: at(40), end: at(90_000) },
+        Event::Exit { time: at(100_000) },
+        named(70_000, b"kworker/0:1"),
+        switch(70_000, 120, 1, 100_010),
+        Event::Entry { site: site(3), time: at(0x2_0000_0000) },
+        Event::Lost { count: 7 },
+        Event::Exit { time: at(0x2_0000_0100) },
+        Event::Ended { pid: 70_000 },
+        switch(0, 140, 0x1000, 0x2_0000_0200),
+        Event::Leaf { site: 0xffff_ffff_c000_1005, start: at(0x2_0000_0300), end: at(0x2_0000_0310) },
+        Event::End { reason: EndReason::PowerOff, time: at(0x2_0000_0400) },
+    ];
+    let (mut encoder, mut words) = (Encoder::new(OPENED), Vec::new());
+    for event in events {
+        encoder.push(event, |word| words.push(word)).expect("it has a word");
+    }
+    words
+}
+
+/// What no guest writes: times that step back and overflow, exits of nothing, notes out of bounds, a
+/// name that would steer a terminal.
+fn hostile() -> Vec<u64> {
+    let low = u64::from(LOWEST_FUNCTION);
+    let mut words = vec![
+        control(Kind::Exit, 0, 0),
+        control(Kind::Time, 0x7fff, u32::MAX),
+        u64::MAX,
+        low | 1 << 63 | 0x7fff << 32,
+        control(Kind::Time, 0, 0),
+        u64::MAX,
+        low | 1 << 63 | 0x7fff << 32,
+        low,
+        low | u64::from(u32::MAX) << 32,
+        control(Kind::Lost, 0, u32::MAX),
+        control(Kind::Lost, 0x7fff, u32::MAX),
+        control(Kind::Name, 0x7fff, u32::from_le_bytes(*b"\x1b[2J")),
+        control(Kind::Name, 0, u32::from_le_bytes(*b"\x1b]0;")),
+        control(Kind::Task, 0, u32::MAX),
+        control(Kind::Task, 1, u32::MAX),
+        control(Kind::Task, 1, 0),
+        control(Kind::Task, 2, 5),
+        control(Kind::Task, 0x7fff, 5),
+        control(Kind::Escape, 0, u32::MAX),
+        control(Kind::Escape, 1, u32::MAX),
+        control(Kind::Escape, 9, u32::MAX),
+        0x7fff_ffff,
+        0xffff_ffff_0000_0001,
+        control(Kind::Level, 1, 1),
+        control(Kind::Module, 1, 1),
+        0x8000_00ff,
+        0xdead_0000_0000_0000,
+        control(Kind::End, 9, 1),
+        control(Kind::End, 2, 1),
+        control(Kind::Exit, 0, 1),
+    ];
+    words.extend([0; 2]);
+    words
+}
+
+fn with_time(words: &[u64]) -> Vec<u8> {
+    [&[OPENED], words].concat().as_bytes().to_vec()
+}
+
+/// A CPU's file with a block for each of these chunks.
+fn file(chunks: &[Vec<u64>]) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut meta = Meta { format_version: 1, cpus: 1, ..Meta::default() };
+    let mut writer = TraceWriter::create(dir.path(), &meta, Existing::Replace).expect("a new directory");
+    for (seq, words) in (0..).zip(chunks) {
+        writer.append_chunk(0, &chunk(seq), words).expect("space");
+        writer.flush().expect("space");
+    }
+    writer.finish(&mut meta).expect("space");
+    std::fs::read(dir.path().join("cpu0.eft")).expect("what was just written")
+}
+
+fn chunk(seq: u64) -> ChunkHeader {
+    ChunkHeader { magic: CHUNK_MAGIC, seq, tsc: OPENED, ..ChunkHeader::default() }
+}
+
+/// The header and two looks of a recorder; see `tests/fuzz/src/region.rs`.
+fn region(change: impl Fn(&mut Header, &mut [CpuControl; 2], &mut [ChunkHeader; 2])) -> Vec<u8> {
+    let mut header = Header::new_zeroed();
+    header.magic = MAGIC;
+    header.version = early_ftrace_format::FORMAT_VERSION;
+    header.header_size = size_of::<Header>() as u32;
+    (header.cpus, header.chunks_per_cpu, header.chunk_size) = (1, 2, CHUNK_SIZE as u32);
+    (header.policy, header.rings_off) = (POLICY_WAIT, 0x4000);
+    (header.stacks_off, header.stacks, header.stack_size) = (0x2000, 2, 4096);
+    let mut controls = [CpuControl::new_zeroed(); 2];
+    (controls[0].produced, controls[1].produced, controls[1].consumed) = (1, 3, 1);
+    let mut chunks = [chunk(0), chunk(1)];
+    change(&mut header, &mut controls, &mut chunks);
+    let mut bytes = header.as_bytes().to_vec();
+    for control in controls {
+        bytes.extend(control.as_bytes());
+        for chunk in &mut chunks {
+            let start = bytes.len();
+            bytes.extend(chunk.as_bytes());
+            bytes.extend(honest()[..20].as_bytes());
+            bytes.resize(start + 256, 0);
+            chunk.seq += 2;
+        }
+    }
+    bytes
+}
+
+/// Target, name, content.
+fn made() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let one = file(&[hostile()]);
+    let file = file(&[honest(), hostile(), honest()]);
+    let valid = region(|_, _, _| {});
+    vec![
+        ("words", "valid", with_time(&honest())),
+        ("words", "truncated", with_time(&honest())[..61].to_vec()),
+        ("words", "hostile", with_time(&hostile())),
+        ("trace", "truncated", file[..file.len() - 50].to_vec()),
+        ("trace", "valid", file),
+        ("trace", "hostile", one),
+        ("region", "truncated", valid[..500].to_vec()),
+        ("region", "valid", valid),
+        (
+            "region",
+            "hostile-header",
+            region(|header, _, _| {
+                (header.cpus, header.chunks_per_cpu) = (512, 1 << 20);
+                (header.rings_off, header.tsc_khz_phys) = (u64::MAX - 7, u64::MAX);
+            }),
+        ),
+        (
+            "region",
+            "hostile-stacks",
+            region(|header, _, _| {
+                (header.stacks_off, header.stacks, header.stack_size) = (0, 16, 1024);
+            }),
+        ),
+        (
+            "region",
+            "hostile-counters",
+            region(|_, controls, chunks| {
+                (controls[0].produced, controls[0].consumed, controls[0].lost) = (u64::MAX, u64::MAX - 1, u64::MAX);
+                (controls[1].produced, controls[1].nmi_lost) = (0, u64::MAX);
+                (chunks[0].seq, chunks[1].seq) = (u64::MAX - 9, u64::MAX - 4);
+                (chunks[0].lost, chunks[0].tsc, chunks[0].depth) = (u64::MAX, u64::MAX, u32::MAX);
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn golden_corpus_is_made_of_todays_formats() {
+    let bless = std::env::var_os("EFT_BLESS").is_some_and(|bless| bless == "1");
+    for (target, name, content) in made() {
+        let path = workspace::root().join("tests/fuzz/corpus").join(target).join(name);
+        if bless {
+            std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).expect("our tree");
+            std::fs::write(&path, content).expect("our tree");
+            continue;
+        }
+        let stored =
+            std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask bless`", path.display()));
+        assert!(
+            stored == content,
+            "{}: the format's bytes have changed; if they should, run `cargo xtask bless`",
+            path.display()
+        );
+    }
+}
