@@ -14,6 +14,10 @@ const MOST_MEMBERS: u32 = 100_000;
 /// No structure is larger; a damaged offset is.
 const LARGEST: u64 = 1 << 20;
 
+/// zlib packs no better than this, and nothing packs DWARF so well: a section that claims more is
+/// damaged, and must not get the memory.
+const MOST_PACKED: u64 = 1032;
+
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// The debug sections, decompressed where they are compressed.
@@ -35,7 +39,11 @@ impl<'a> Sections<'a> {
             gimli::SectionId::DebugLine,
         ] {
             if let Some(section) = file.section_by_name(id.name()) {
-                map.insert(id.name(), section.uncompressed_data().ok()?);
+                let packed = section.compressed_data().ok()?;
+                if packed.uncompressed_size / MOST_PACKED > packed.data.len() as u64 {
+                    return None;
+                }
+                map.insert(id.name(), packed.decompress().ok()?);
             }
         }
         map.contains_key(".debug_info").then_some(Sections(map))

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! Names and places of the functions that a trace hit. In: sites and a vmlinux. Out: one
-//! [`Named`] for each site. Never here: figures.
+//! [`Named`] for each site, fit for a terminal: a vmlinux may come from anywhere. Never here: figures.
 
 use std::collections::HashSet;
 
+use super::style::printable;
 use crate::resolve::image::{self, Elf};
 use crate::resolve::lines::{Debug, Want};
 use crate::resolve::tree::Root;
@@ -97,7 +98,7 @@ impl<'a> Names<'a> {
             origin: Origin::Unknown,
         };
         if let Some(symbol) = self.symbols.covering(call) {
-            let (name, address, aliases) = (symbol.name.to_owned(), symbol.address, symbol.aliases);
+            let (name, address, aliases) = (printable(symbol.name), symbol.address, symbol.aliases);
             return Named { name, address, aliases, origin: Origin::Symbol, ..blank };
         }
         if call >= MODULES {
@@ -125,10 +126,10 @@ impl<'a> Names<'a> {
             .and_then(|place| place.file)
             .map_or_else(Root::default, |file| Root::from_start_kernel(&file));
         for (named, place) in named.iter_mut().zip(places) {
-            named.file = place.file.map(|file| root.relative(&file));
+            named.file = place.file.map(|file| printable(&root.relative(&file)));
             named.line = place.line;
             if let Some(name) = place.name {
-                named.name = name;
+                named.name = printable(&name);
                 named.origin = Origin::Dwarf;
             } else if let (Origin::Unknown, Some(file), Some(line)) = (named.origin, &named.file, named.line) {
                 // A weak function that lost against a strong one: its code stays, its symbol goes.

@@ -145,7 +145,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A guest's text for a terminal: control characters made visible.
+/// Text from outside (a guest, a trace, a vmlinux) for a terminal: control characters made visible.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -16,6 +16,10 @@ use super::image::Elf;
 
 pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
+/// zlib packs no better than this, and nothing packs DWARF so well: a section that claims more must not
+/// get the memory.
+const MOST_PACKED: u64 = 1032;
+
 /// An address to look up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Want {
@@ -63,7 +67,11 @@ impl<'a> Debug<'a> {
         let mut sections = Vec::new();
         for id in needed {
             let Some(section) = elf.section_by_name(id.name()) else { continue };
-            let data = section.uncompressed_data().map_err(|e| format!("{}: {e}", id.name()))?;
+            let packed = section.compressed_data().map_err(|e| format!("{}: {e}", id.name()))?;
+            if packed.uncompressed_size / MOST_PACKED > packed.data.len() as u64 {
+                return Err(format!("{}: damaged, it claims to hold {} bytes", id.name(), packed.uncompressed_size));
+            }
+            let data = packed.decompress().map_err(|e| format!("{}: {e}", id.name()))?;
             sections.push((id, data));
         }
         let found = sections.iter().any(|(id, data)| *id == SectionId::DebugInfo && !data.is_empty());
@@ -117,6 +125,10 @@ impl<'a> Debug<'a> {
 
 /// One damaged unit must not cost the whole report: an error is an empty place.
 fn place(context: &Context<Slice<'_>>, want: Want) -> Place {
+    // No function is there, and addr2line looks at the address after.
+    if want.address == u64::MAX {
+        return Place::default();
+    }
     if !want.name {
         let found = context.find_location(want.address).ok().flatten();
         return found.map_or_else(Place::default, |location| at(&location));
