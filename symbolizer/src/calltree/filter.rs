@@ -2,7 +2,7 @@
 //! Which calls a sink wants. In: what the user asked for, and the state of the stretch that is
 //! attached. Out: yes or no for each call. Never here: parsing of the command line, printing.
 
-use globset::GlobSet;
+use wildmatch::WildMatch;
 
 use super::sites::Function;
 use super::task::{Frame, Task, TaskId};
@@ -10,13 +10,30 @@ use super::task::{Frame, Task, TaskId};
 /// The functions' names, as the resolver knows them, by site.
 pub type NameOf<'a> = &'a dyn Fn(u64) -> String;
 
+/// Patterns for names: `*` is any text, `?` any character; one of them must fit.
+#[derive(Clone, Debug, Default)]
+pub struct Globs(Vec<WildMatch>);
+
+impl Globs {
+    /// Those patterns; `None` if there are none.
+    pub fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Option<Globs> {
+        let all: Vec<WildMatch> = patterns.into_iter().map(WildMatch::new).collect();
+        (!all.is_empty()).then_some(Globs(all))
+    }
+
+    /// Whether one of them fits.
+    pub fn is_match(&self, name: &str) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
 /// What the user asked for. All conditions must hold; an absent one always does.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// Calls of functions with such a name.
-    pub functions: Option<GlobSet>,
+    pub functions: Option<Globs>,
     /// Calls of functions with such a name and all that runs inside them.
-    pub inside: Option<GlobSet>,
+    pub inside: Option<Globs>,
     /// Calls with fewer open frames under them than this.
     pub depth: Option<usize>,
     /// Calls whose total is at least so many ticks.
@@ -28,7 +45,7 @@ pub struct Wanted {
     /// Calls on these CPUs.
     pub cpus: Option<Vec<u32>>,
     /// Calls of tasks that have such a name, then or at their end.
-    pub tasks: Option<GlobSet>,
+    pub tasks: Option<Globs>,
     /// The last name of each task in order of their numbers, as far as known: pid 1 makes most of its
     /// calls before it becomes `init`.
     pub last_names: Vec<String>,
@@ -85,7 +102,7 @@ impl<'a> Filter<'a> {
             return;
         }
         let name = (self.name_of)(site);
-        let is = |set: &Option<GlobSet>| set.as_ref().is_none_or(|set| set.is_match(&name));
+        let is = |set: &Option<Globs>| set.as_ref().is_none_or(|set| set.is_match(&name));
         self.flags.push((is(functions), is(inside)));
     }
 
@@ -98,7 +115,7 @@ impl<'a> Filter<'a> {
         let by_task = (tasks.is_none() && pids.is_empty())
             || pids.contains(&task.pid)
             || tasks.as_ref().is_some_and(|set| {
-                set.is_match(task.label()) || last_names.get(id.index()).is_some_and(|name| set.is_match(name))
+                set.is_match(&task.label()) || last_names.get(id.index()).is_some_and(|name| set.is_match(name))
             });
         self.stretch = by_task && cpus.as_ref().is_none_or(|cpus| cpus.contains(&cpu));
         self.inside = task.frames.iter().filter(|frame| self.flags[frame.function.index()].1).count();

@@ -6,7 +6,7 @@ use early_ftrace_format::event::Event;
 use early_ftrace_format::word::EndReason;
 
 use super::aggregate::{Aggregate, Figures, Unfinished};
-use super::filter::{Filter, Wanted};
+use super::filter::{Filter, Globs, Wanted};
 use super::{Function, Totals, build};
 use crate::decode::pipeline;
 use crate::decode::source::Memory;
@@ -306,10 +306,7 @@ fn times_that_step_back_do_no_harm() {
 
 #[test]
 fn filters_choose_calls() {
-    let glob = |pattern: &str| {
-        let set = globset::GlobSetBuilder::new().add(globset::Glob::new(pattern).unwrap()).build().unwrap();
-        Some(set)
-    };
+    let glob = |pattern: &'static str| Globs::new([pattern]);
     let trace = || {
         vec![vec![chunk(
             0,

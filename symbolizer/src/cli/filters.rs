@@ -3,8 +3,7 @@
 //! filtering.
 
 use clap::Args;
-use globset::{Glob, GlobSet, GlobSetBuilder};
-use symbolizer::calltree::filter::Wanted;
+use symbolizer::calltree::filter::{Globs, Wanted};
 use symbolizer::report::units::Clock;
 
 /// Which calls count; conditions of different options must all hold.
@@ -117,12 +116,13 @@ impl Filters {
     }
 }
 
-fn globs<'a>(patterns: impl Iterator<Item = &'a String>) -> anyhow::Result<Option<GlobSet>> {
-    let mut builder = GlobSetBuilder::new();
-    let mut any = false;
-    for pattern in patterns {
-        builder.add(Glob::new(pattern)?);
-        any = true;
+/// A class such as `[ab]` would be taken by its letters, and match nothing.
+fn globs<'a>(patterns: impl Iterator<Item = &'a String>) -> anyhow::Result<Option<Globs>> {
+    let patterns: Vec<&str> = patterns.map(String::as_str).collect();
+    if let Some(pattern) = patterns.iter().find(|pattern| pattern.contains(['[', '{'])) {
+        anyhow::bail!(
+            "{pattern}: a pattern knows * (any text) and ? (any character) only; give the option once for each name"
+        );
     }
-    Ok(if any { Some(builder.build()?) } else { None })
+    Ok(Globs::new(patterns))
 }
