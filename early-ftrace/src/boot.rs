@@ -64,8 +64,8 @@ unsafe fn copy(from: *const Slots, to: *mut Slots) {
     }
 }
 
-/// In place of `ftrace_graph_init_idle_task(struct task_struct *, int cpu)`: called before a CPU comes
-/// up, for each time that it does.
+/// In place of `ftrace_graph_init_idle_task(struct task_struct *, int cpu)`: called for each
+/// possible CPU, once, before it comes up.
 #[unsafe(no_mangle)]
 pub extern "C" fn eft_idle_init(_task: usize, cpu: i32) {
     // SAFETY: header fields; a CPU's slots are written before it runs for the first time only. The boot
@@ -85,9 +85,6 @@ pub extern "C" fn eft_idle_init(_task: usize, cpu: i32) {
         let slots = slots as *mut Slots;
         (&raw mut (*slots).position).write_volatile(NO_CHUNK);
         (&raw mut (*slots).cpu).write_volatile(if known { cpu as u32 } else { NO_RING });
-        if !known {
-            (*header()).cpus_untraced += 1;
-        }
     }
 }
 

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! The variables of this CPU: 64 bytes in a hole of the kernel's per-CPU area, so that one
-//! `gs`-relative instruction reaches each of them, atomically with respect to interrupts, and a task
-//! that is preempted between two instructions never uses another CPU's.
+//! `gs`-relative instruction reaches each of them, atomically with respect to interrupts. A task that is
+//! preempted between two instructions goes on with those of the CPU that it runs on then.
 
 use core::arch::asm;
+use early_ftrace_format::shared::{CHUNK_SIZE, ChunkHeader};
 
 /// Our 64 bytes of each per-CPU area. The injector puts [`Slots::unopened`] of CPU 0 into the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Slots {
-    /// Address of the next free slot of the open chunk, or at least [`NO_CHUNK`].
+    /// Address of the next free slot of the open chunk; not [`INSIDE`] a chunk if it is full or none is open.
     pub position: u64,
     /// End of the open chunk, 0 when none is open.
     pub limit: u64,
@@ -34,11 +35,27 @@ pub struct Slots {
     pub pad: u64,
 }
 
-/// [`Slots::position`] when nobody may reserve: at or above every limit, since the region ends at or below
-/// this address (MODULES_END), and 16 MiB below the end of the address space. It is added to for each event
-/// that comes meanwhile: while a limit is set that is for the few instructions of a chunk change, so the
-/// two million additions that would carry it past zero cannot happen.
+/// Bits of an address of which one is set in every slot: a chunk begins at a multiple of its size with a
+/// header of 64 bytes. A position that has run past its chunk's end lies in a header, so whether a slot
+/// is one can be told from its address alone, whatever has happened to the chunk meanwhile.
+pub const INSIDE: u64 = 0xffc0;
+
+/// [`Slots::position`] when nobody may reserve: not [`INSIDE`] a chunk, like the seven positions after it.
+/// Whoever fails there puts it back ([`crate::ring`]), so that additions never carry it further.
 pub const NO_CHUNK: u64 = 0xffff_ffff_ff00_0000;
+
+const _: () = assert!(
+    CHUNK_SIZE == 1 << 16
+        && size_of::<ChunkHeader>() == 64
+        && INSIDE == (CHUNK_SIZE - 1) & !63
+        && NO_CHUNK & INSIDE == 0
+);
+
+/// Whether a position is a slot.
+#[inline(always)]
+pub const fn is_slot(position: u64) -> bool {
+    position & INSIDE != 0
+}
 
 /// [`Slots::cpu`] of a CPU that has no ring.
 pub const NO_RING: u32 = u32::MAX;
@@ -49,8 +66,6 @@ pub mod offset {
     use core::mem::offset_of;
     /// See [`Slots::position`].
     pub const POSITION: usize = offset_of!(Slots, position);
-    /// See [`Slots::limit`].
-    pub const LIMIT: usize = offset_of!(Slots, limit);
     /// See [`Slots::anchor`].
     pub const ANCHOR: usize = offset_of!(Slots, anchor);
     /// See [`Slots::high`].
@@ -131,13 +146,13 @@ pub fn advance(bytes: u64) -> u64 {
     value
 }
 
-/// Takes the rest of the open chunk for oneself: the position, if it is below `limit`, and nobody can
-/// reserve until it is set again. One `cmpxchg` without a lock prefix, as for [`advance`].
+/// Takes the rest of the open chunk for oneself: the position, if it is a slot, and nobody can reserve
+/// until it is set again. One `cmpxchg` without a lock prefix, as for [`advance`].
 #[inline(always)]
-pub fn withhold(limit: u64) -> Option<u64> {
+pub fn withhold() -> Option<u64> {
     loop {
         let at = position();
-        if at >= limit {
+        if !is_slot(at) {
             return None;
         }
         let seen: u64;
@@ -149,6 +164,16 @@ pub fn withhold(limit: u64) -> Option<u64> {
         if seen == at {
             return Some(at);
         }
+    }
+}
+
+/// Adds to [`Slots::lost`], or takes back: one instruction, for NMIs that count too.
+#[inline(always)]
+pub fn add_lost(count: u64) {
+    // SAFETY: as for the accessors above.
+    unsafe {
+        asm!("add gs:[eft_fact_slots + {1}], {0}", in(reg) count,
+             const core::mem::offset_of!(Slots, lost), options(nostack));
     }
 }
 

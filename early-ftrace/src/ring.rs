@@ -4,8 +4,8 @@
 //! that finds the chunk being changed counts its event as lost and goes on.
 
 use crate::percpu::{
-    NO_CHUNK, NO_RING, advance, busy, cpu, gave_up, limit, lost, now, position, set_anchor, set_busy, set_epoch,
-    set_gave_up, set_high, set_limit, set_lost, set_position, withhold,
+    NO_CHUNK, NO_RING, add_lost, advance, busy, cpu, gave_up, is_slot, limit, lost, now, position, set_anchor,
+    set_busy, set_epoch, set_gave_up, set_high, set_limit, set_position, withhold,
 };
 use crate::{facts, percpu, shadow, task};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -30,8 +30,8 @@ pub fn control_of(cpu: u32) -> *mut CpuControl {
 #[inline(always)]
 pub fn store(slot: u64, word: u64) {
     let at = slot as *mut u32;
-    // SAFETY: the slot was reserved from an open chunk by this context and is written once. x86 keeps
-    // the order of stores; volatile keeps the compiler's.
+    // SAFETY: the slot is inside a chunk of the rings, reserved by this context, and written once. x86
+    // keeps the order of stores; volatile keeps the compiler's.
     unsafe {
         at.add(1).write_volatile((word >> 32) as u32);
         at.write_volatile(word as u32);
@@ -43,18 +43,23 @@ pub fn store(slot: u64, word: u64) {
 pub fn reserve(count: u64, weight: u64) -> Option<u64> {
     loop {
         let at = advance(count * 8);
-        let end = limit();
-        if at + count * 8 <= end {
-            return Some(at);
-        }
-        let mut rest = at;
-        while rest < end {
+        if is_slot(at) {
+            let room = CHUNK_SIZE - at % CHUNK_SIZE;
+            if count * 8 <= room {
+                return Some(at);
+            }
             // A group that does not fit: what is left of the chunk says nothing.
-            store(rest, control(Kind::Pad, 0, 0));
-            rest += 8;
+            let mut rest = at;
+            while rest < at + room {
+                store(rest, control(Kind::Pad, 0, 0));
+                rest += 8;
+            }
         }
-        // An NMI may have changed the chunk already.
-        if position() >= limit() && !change_chunk(weight) {
+        // The position is in a header now, at most 56 bytes in: who was interrupted between two tries has
+        // added 8, a group 40, an NMI 8. Back, before anybody adds more. (If an NMI has just opened a
+        // chunk, that one is closed early: nothing is lost.)
+        set_position(NO_CHUNK);
+        if !change_chunk(weight) {
             return None;
         }
     }
@@ -65,6 +70,8 @@ pub fn reserve(count: u64, weight: u64) -> Option<u64> {
 pub fn exclusively<T>(weight: u64, body: impl FnOnce() -> T) -> Option<T> {
     if busy() != 0 {
         count_nmi(weight);
+        // Each attempt has moved it a little: back, before it looks like a slot.
+        set_position(NO_CHUNK);
         return None;
     }
     set_busy(1);
@@ -76,16 +83,21 @@ pub fn exclusively<T>(weight: u64, body: impl FnOnce() -> T) -> Option<T> {
 /// Closes the chunk if one is open, and opens the next. False: no room (counted).
 fn change_chunk(weight: u64) -> bool {
     exclusively(weight, || {
-        if position() < limit() {
+        if is_slot(position()) {
             // An NMI has opened one since the caller looked.
             return true;
         }
         let cpu = cpu();
         if cpu == NO_RING {
             set_position(NO_CHUNK);
+            if gave_up() == 0 {
+                set_gave_up(1);
+                // SAFETY: a counter in our header; CPUs come up one after the other.
+                unsafe { (*header()).cpus_untraced += 1 };
+            }
             return false;
         }
-        // From here to the end nobody else can reserve: `NO_CHUNK` is above any limit.
+        // From here to the end nobody else can reserve.
         set_position(NO_CHUNK);
         let control = control_of(cpu);
         // SAFETY: our control block; `produced` is written by this CPU only.
@@ -96,7 +108,7 @@ fn change_chunk(weight: u64) -> bool {
         }
         let number = produced.load(Ordering::Relaxed);
         if !has_room(control, number) && !wait_for_room(control, number) {
-            set_lost(lost() + weight);
+            add_lost(weight);
             // SAFETY: as above.
             unsafe { (*control).lost += weight };
             return false;
@@ -185,10 +197,10 @@ fn open(cpu: u32, control: *mut CpuControl, number: u64) {
             (*header).first_tsc = tsc;
         }
     }
-    set_lost(0);
+    // What was reported; an NMI may have counted more since.
+    add_lost(lost.wrapping_neg());
     set_gave_up(0);
     set_base(TimeBase::at(tsc));
-    // The limit first: while the position is still above it, nobody reserves.
     set_limit(chunk + CHUNK_SIZE);
     set_position(chunk + size_of::<ChunkHeader>() as u64);
 }
@@ -210,12 +222,12 @@ pub fn set_base(base: TimeBase) {
 /// Writes a time word and moves the base to it. The word and the base must change at once for an NMI:
 /// so no slot can be reserved meanwhile.
 pub fn put_time(time: u64) -> bool {
-    if position() >= limit() && !change_chunk(1) {
+    if !is_slot(position()) && !change_chunk(1) {
         return false;
     }
     exclusively(1, || {
         // No slot: an NMI took the last one just now, and the caller comes again by `change_chunk`.
-        if let Some(at) = withhold(limit()) {
+        if let Some(at) = withhold() {
             store(at, early_ftrace_format::encode::time_word(time));
             set_base(TimeBase::at(early_ftrace_format::encode::coarse(time)));
             set_position(at + 8);
@@ -234,6 +246,6 @@ fn count_nmi(weight: u64) {
             (*control).nmi_lost += weight;
             (*control).lost += weight;
         }
-        set_lost(lost() + weight);
+        add_lost(weight);
     }
 }

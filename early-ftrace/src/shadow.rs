@@ -127,6 +127,7 @@ pub unsafe fn clear(base: usize) {
     unsafe {
         (&raw mut (*(base as *mut Base)).comm_low).write_volatile(0);
         (&raw mut (*(base as *mut Base)).comm_high).write_volatile(0);
+        (&raw mut (*(base as *mut Base)).pid).write_volatile(0);
         while at < base + STACK_SIZE {
             (&raw mut (*(at as *mut Frame)).high).write_volatile(CLAIMED);
             at += size_of::<Frame>();

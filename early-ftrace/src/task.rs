@@ -5,7 +5,7 @@
 use crate::facts;
 use crate::percpu::{high, irqs_off, now, set_anchor, set_task};
 use crate::ring::{put, put_time, reserve, store};
-use crate::shadow::{Base, Frame, base_of, claim, clear, give, take, top_of};
+use crate::shadow::{Base, CLAIMED, FULL, Frame, base_of, claim, clear, give, take, top_of};
 use crate::slow::{entered, put_entry};
 use core::arch::asm;
 use early_ftrace_format::encode::{named_words, switch_words};
@@ -66,10 +66,41 @@ pub unsafe extern "C" fn eft_task_init(task: usize) {
 /// `task` had [`eft_task_init`] and never runs again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn eft_task_exit(task: usize) {
-    // SAFETY: the caller's word; after this the field is dead.
-    let (top, pid) = unsafe { (*top_of(task), pid_of(task)) };
-    irqs_off(|| put(control(Kind::Task, TaskNote::Ended as u16, pid), 0));
-    give(base_of(top));
+    // SAFETY: the caller's word; after this the field is dead. The pid is the one that it ran with, 0 if it
+    // never ran: a fork that failed half-way still has its parent's in the task. The caller is in a traced
+    // function whose entry may be pending.
+    unsafe {
+        let base = base_of(*top_of(task));
+        let pid = (*(base as *const Base)).pid as u32;
+        if pid != 0 {
+            irqs_off(|| {
+                flush(current());
+                put(control(Kind::Task, TaskNote::Ended as u16, pid), 1);
+            });
+        }
+        give(base);
+    }
+}
+
+/// Writes the entry of a task's innermost open function, if it is pending.
+///
+/// # Safety
+/// The task runs here, interrupts are off.
+unsafe fn flush(task: usize) {
+    // SAFETY: the frame below the top, or the base. One that the entry trampoline has not filled yet is
+    // not pending: frames that are not in use have the bit set, and it is cleared last.
+    unsafe {
+        let frame = (*top_of(task) - size_of::<Frame>()) as *mut Frame;
+        if !claim(frame) {
+            return;
+        }
+        if (*frame).high == FULL | CLAIMED {
+            // The last frame of a full stack: its entry is written, and it must stay as it was.
+            (*frame).high = FULL;
+        } else {
+            put_entry((*frame).site, entered(&*frame), 0);
+        }
+    }
 }
 
 /// Before `__switch_to`, interrupts off, already on the next task's kernel stack.
@@ -78,12 +109,9 @@ pub unsafe extern "C" fn eft_task_exit(task: usize) {
 /// Both are tasks; `prev` is still `current`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn eft_on_switch(prev: usize, next: usize) {
-    // SAFETY: the top frame of prev is whole (its function called the scheduler), fields as declared.
+    // SAFETY: the caller's words; fields as declared.
     unsafe {
-        let frame = (*top_of(prev) - size_of::<Frame>()) as *mut Frame;
-        if claim(frame) {
-            put_entry((*frame).site, entered(&*frame), 0);
-        }
+        flush(prev);
         put_name(next);
         put_switch(field(prev, facts::task_state()), field(next, facts::task_prio()), pid_of(next));
         set_task(next as u64);
@@ -117,7 +145,7 @@ unsafe fn put_name(task: usize) {
 
 fn put_switch(state: u32, prio: i32, pid: u32) {
     let time = now();
-    while let Some(slot) = reserve(SWITCH_WORDS, 0) {
+    while let Some(slot) = reserve(SWITCH_WORDS, 1) {
         let fits = (time >> 32) as u32 == high();
         let mut used = 0;
         if fits {

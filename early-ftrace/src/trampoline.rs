@@ -7,10 +7,17 @@
 //! task's (its shadow stack). Interrupts and NMIs of the same CPU come between instructions only, so
 //! each step that must not be torn is one instruction: `xadd` reserves a slot, `bts` claims a pending
 //! entry, `add` and `sub` move the top of the stack. A task may be preempted and go on elsewhere
-//! between any two: its stack goes with it, and a slot that it has reserved stays its own (the host
-//! takes a chunk's word only once its low half, stored last, is not zero).
+//! between any two: its stack goes with it, and whether a slot is one is told by its own address, on
+//! whatever CPU. The host takes a word only once its low half, stored last, is not zero; it waits for a
+//! late writer for some milliseconds, then gives the chunk back all the same.
+//!
+//! Known limit: the time base is read after the slot is reserved. If in just that gap an interrupt moves
+//! the base to another epoch (once in 2^31 ticks), or the task is preempted and goes on on another CPU
+//! (kernels with full preemption only), the word is decoded with the base before, and its time is wrong
+//! by one epoch. Counts and nesting are not.
 
-use crate::percpu::offset::{ANCHOR, EPOCH, HIGH, LIMIT, POSITION};
+use crate::percpu::INSIDE;
+use crate::percpu::offset::{ANCHOR, EPOCH, HIGH, POSITION};
 use crate::shadow::{Frame, RETURN_SLOT, SLACK_BIT};
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -49,8 +56,8 @@ global_asm!(
     "jnz 5f",
     "mov eax, 8",
     "xadd gs:[eft_fact_slots + {position}], rax",
-    "cmp rax, gs:[eft_fact_slots + {limit}]",
-    "jae 3f",
+    "test eax, {inside}", // in the header of a chunk: no slot
+    "jz 3f",
     "mov edx, [r10 + {up_high}]",
     "mov r11d, [r10 + {up_time}]",
     "shld edx, r11d, 1", // bits 31 to 62 of its time
@@ -125,7 +132,7 @@ global_asm!(
     up_time = const offset_of!(Frame, time) as isize - size_of::<Frame>() as isize,
     up_high = const offset_of!(Frame, high) as isize - size_of::<Frame>() as isize,
     position = const POSITION,
-    limit = const LIMIT,
+    inside = const INSIDE,
     epoch = const EPOCH,
     anchor = const ANCHOR,
 );
@@ -155,8 +162,8 @@ global_asm!(
     "jc 2f",
     // Never written: nothing was recorded inside me. One word for both.
     "xadd gs:[eft_fact_slots + {position}], rdi",
-    "cmp rdi, gs:[eft_fact_slots + {limit}]",
-    "jae 3f",
+    "test edi, {inside}",
+    "jz 3f",
     "cmp edx, gs:[eft_fact_slots + {higher}]",
     "jne 4f",
     // The anchor is read after the slot is reserved: an interrupt between clock and slot has moved it
@@ -183,8 +190,8 @@ global_asm!(
     // My entry word is written: an exit word.
     "2:",
     "xadd gs:[eft_fact_slots + {position}], rdi",
-    "cmp rdi, gs:[eft_fact_slots + {limit}]",
-    "jae 6f",
+    "test edi, {inside}",
+    "jz 6f",
     "cmp edx, gs:[eft_fact_slots + {higher}]",
     "jne 7f",
     "mov gs:[eft_fact_slots + {anchor}], eax",
@@ -241,7 +248,7 @@ global_asm!(
     my_ret = const offset_of!(Frame, ret) as isize - size_of::<Frame>() as isize,
     my_high = const offset_of!(Frame, high) as isize - size_of::<Frame>() as isize,
     position = const POSITION,
-    limit = const LIMIT,
+    inside = const INSIDE,
     higher = const HIGH,
     anchor = const ANCHOR,
 );

@@ -101,7 +101,7 @@ pub struct Header {
     pub first_tsc: u64,
     /// Written by the guest: calls not recorded since their task's shadow stack was full.
     pub depth_overflows: u64,
-    /// Written by the guest: tasks that got no shadow stack since all were in use.
+    /// Reserved, 0: tasks without a shadow stack (the guest asks the kernel for more when all are in use).
     pub stacks_exhausted: u64,
     /// Written by the guest: 1 once late initialisation has run (page protections are final).
     pub late_init: u64,
