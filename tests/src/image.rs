@@ -8,12 +8,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SymbolKind};
-
-/// Bytes that a hooked symbol is given in [`Image::hook_ranges`]: one function alignment unit.
-const SYMBOL_BYTES: u64 = 16;
-/// What the linker puts behind the last function.
-const FILLER: u8 = 0xcc;
+use object::{Object, ObjectSegment, ObjectSymbol, SymbolKind};
 
 /// A kernel image in memory.
 #[derive(Debug)]
@@ -50,31 +45,6 @@ impl Image {
         sites.dedup();
         sites.retain(|&site| site != 0);
         Ok(sites)
-    }
-
-    /// Where code of the tracer can run inside the image: no instruction of the kernel itself is
-    /// executed there. That is the patched `__fentry__` and `return_to_handler`, and the filler after
-    /// the text up to the read-only data.
-    ///
-    /// # Errors
-    /// When a symbol is missing.
-    pub fn hook_ranges(&self) -> Result<Vec<Range<u64>>> {
-        let elf = self.elf();
-        let text_end = symbol(&elf, "_etext")?;
-        let mut filler_start = text_end;
-        for section in elf.sections() {
-            if (section.address()..section.address() + section.size()).contains(&(text_end - 1)) {
-                let data = section.data()?;
-                let used = data.iter().rposition(|&byte| byte != FILLER).map_or(0, |last| last + 1);
-                filler_start = section.address() + used as u64;
-            }
-        }
-        let filler = filler_start..symbol(&elf, "__start_rodata")?;
-        let patched = ["__fentry__", "return_to_handler"]
-            .iter()
-            .filter_map(|name| symbol(&elf, name).ok())
-            .map(|start| start..start + SYMBOL_BYTES);
-        Ok(std::iter::once(filler).chain(patched).filter(|range| !range.is_empty()).collect())
     }
 
     /// All function names at each address.

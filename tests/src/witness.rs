@@ -23,7 +23,6 @@ pub struct Witness {
     sites_file: PathBuf,
     /// Sorted addresses of the kernel's call instructions.
     pub sites: Vec<u64>,
-    hook: Vec<Range<u64>>,
 }
 
 /// Instructions that a boot executed.
@@ -61,7 +60,7 @@ impl Witness {
         let sites_file = directory.join("sites");
         let bytes: Vec<u8> = sites.iter().flat_map(|site| site.to_le_bytes()).collect();
         std::fs::write(&sites_file, bytes).with_context(|| format!("cannot write {}", sites_file.display()))?;
-        Ok(Self { library, sites_file, sites, hook: image.hook_ranges()? })
+        Ok(Self { library, sites_file, sites })
     }
 
     /// QEMU arguments that make the plugin write its counts to `out`. Instructions are exact only with
@@ -71,9 +70,6 @@ impl Witness {
         for (name, path) in [(",sites=", &*self.sites_file), (",out=", out)] {
             plugin.push(name);
             plugin.push(escaped(path));
-        }
-        for range in &self.hook {
-            plugin.push(format!(",hook={:x}-{:x}", range.start, range.end));
         }
         plugin.push(if instructions { ",insns=on" } else { ",insns=off" });
         vec!["-plugin".into(), plugin]
