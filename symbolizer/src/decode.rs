@@ -148,7 +148,7 @@ impl Batch {
     #[cold]
     fn push_rare(&mut self, rare: Rare, anchor: u64) {
         let time = match rare {
-            Rare::Event(Full::Switch { time, .. } | Full::End { time, .. }) => time,
+            Rare::Event(Full::Switch { time, .. } | Full::End { time, .. } | Full::Mark { time, .. }) => time,
             _ => anchor,
         };
         self.events.push(Event { time, code: Event::RARE, extra: self.rare.len() as u32 });

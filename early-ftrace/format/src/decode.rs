@@ -4,6 +4,7 @@
 //! panic, whatever the words are.
 
 use crate::event::Event;
+use crate::mark::Mark;
 use crate::word::{
     EndReason, Escape, KERNEL_HIGH, Kind, PID_ESCAPED, PRIO_BIAS, PRIO_ESCAPED, STATE_ESCAPED, TaskNote, Word,
 };
@@ -56,6 +57,7 @@ pub struct Decoder {
     pid: Option<u32>,
     prio: Option<u32>,
     state: Option<u32>,
+    value: Option<u32>,
     name: [u8; 16],
 }
 
@@ -117,10 +119,16 @@ impl Decoder {
                         a if a == Escape::Pid as u16 => self.pid = Some(w.data()),
                         a if a == Escape::Prio as u16 => self.prio = Some(w.data()),
                         a if a == Escape::State as u16 => self.state = Some(w.data()),
+                        a if a == Escape::Value as u16 => self.value = Some(w.data()),
                         _ => return Some(Event::Other { word: raw }),
                     }
                     None
                 }
+                Kind::Mark => Some(Event::Mark {
+                    mark: Mark::from_code(w.arg()),
+                    value: self.value.take().unwrap_or(0),
+                    time: self.base.exit(w.data()),
+                }),
                 Kind::Pad => None,
                 Kind::Lost => Some(Event::Lost { count: w.data() }),
                 Kind::Name => {
@@ -140,7 +148,8 @@ impl Decoder {
                     2 => Some(Event::End { reason: EndReason::Died, time: self.base.exit(w.data()) }),
                     _ => Some(Event::Other { word: raw }),
                 },
-                _ => Some(Event::Other { word: raw }),
+                // Taken by `push`.
+                Kind::Exit => None,
             },
             Word::Unknown(_) => Some(Event::Other { word: raw }),
             _ => None,

@@ -6,6 +6,7 @@
 
 use crate::decode::TimeBase;
 use crate::event::Event;
+use crate::mark::Mark;
 use crate::word::{
     Escape, KERNEL_HIGH, Kind, LEAF_DURATION_MAX, LEAF_REACH, LOWEST_FUNCTION, PID_ESCAPED, PRIO_BIAS, PRIO_ESCAPED,
     STATE_ESCAPED, TaskNote, Word, control,
@@ -80,9 +81,15 @@ impl Encoder {
             Event::Ended { pid } => sink(control(Kind::Task, TaskNote::Ended as u16, pid)),
             Event::Running { pid } => sink(control(Kind::Task, TaskNote::Running as u16, pid)),
             Event::End { reason, time } => self.exit(Kind::End, reason as u16, time, &mut sink),
+            Event::Mark { mark, value, time } => {
+                self.reach(time, &mut sink);
+                self.base.exit(time as u32);
+                for word in mark_words(mark, value, time as u32) {
+                    sink(word);
+                }
+            }
             Event::Other { word } => match Word::classify(word) {
-                Word::Control(Kind::Level | Kind::InitcallStart | Kind::InitcallEnd | Kind::Module, _)
-                | Word::Unknown(_) => sink(word),
+                Word::Unknown(_) => sink(word),
                 _ => return Err(EncodeError::NotOther(word)),
             },
         }
@@ -176,6 +183,12 @@ pub fn named_words(pid: u32, low: u64, high: u64, sink: &mut impl FnMut(u64)) {
     sink(control(Kind::Name, 2, high as u32));
     sink(control(Kind::Name, 3, (high >> 32) as u32));
     sink(control(Kind::Task, TaskNote::Named as u16, pid));
+}
+
+/// The two words of a mark.
+#[inline]
+pub const fn mark_words(mark: Mark, value: u32, time: u32) -> [u64; 2] {
+    [control(Kind::Escape, Escape::Value as u16, value), control(Kind::Mark, mark.code(), time)]
 }
 
 fn checked(site: u64) -> Result<u32, EncodeError> {

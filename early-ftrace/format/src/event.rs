@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! What a word means once its time is whole: [`Event`]. In and out: plain values. Never here: bits.
 
+use crate::mark::Mark;
 use crate::word::EndReason;
 
 /// One thing that happened on one CPU. Times are full time stamp counter values (ticks); sites are
@@ -68,7 +69,16 @@ pub enum Event {
         /// Ticks.
         time: u64,
     },
-    /// Reserved kinds (boot levels, initcalls, modules) and kinds of later versions, as they came.
+    /// See [`Mark`].
+    Mark {
+        /// What.
+        mark: Mark,
+        /// Its value.
+        value: u32,
+        /// Ticks.
+        time: u64,
+    },
+    /// Kinds of later versions, as they came.
     Other {
         /// The raw control word.
         word: u64,

@@ -18,6 +18,7 @@
 pub mod decode;
 pub mod encode;
 pub mod event;
+pub mod mark;
 pub mod shared;
 pub mod word;
 

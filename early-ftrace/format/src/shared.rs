@@ -95,7 +95,7 @@ pub struct Header {
     pub build_id: [u8; 32],
     /// Kernel release (as in `uname -r`), NUL-padded.
     pub release: [u8; 64],
-    /// Link address of `_stext` (what `word::EntryWord::site` values are near to).
+    /// Address of `_stext` as it runs (what `word::EntryWord::site` values are near to).
     pub text_start: u64,
     /// Written by the guest: time stamp counter at the first event; 0 before.
     pub first_tsc: u64,
@@ -110,6 +110,43 @@ pub struct Header {
     /// Guest physical address of the kernel's `unsigned int tsc_khz` (time stamp counter frequency in
     /// kHz, 0 until the kernel has calibrated it); 0 if the symbol is missing.
     pub tsc_khz_phys: u64,
+    /// How the guest code came into the kernel: [`ORIGIN_INJECTED`] or [`ORIGIN_IN_TREE`].
+    pub origin: u32,
+    /// Written by the guest: a [`State`] as a number.
+    pub state: u32,
+    /// Parts of the command line that are the host's own words, not the kernel's: bits `HOST_...`.
+    pub host_did: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Guest-private: frames that a new shadow stack leaves unused, so that it is full `depth:N` frames later.
+    pub skipped_frames: u64,
+    /// Written by the guest: ticks at which each phase began, by `bootlevel::Phase` as a number; 0: not (yet).
+    pub phase_began: [u64; MOST_PHASES],
+}
+
+/// [`Header::phase_began`] has room for so many.
+pub const MOST_PHASES: usize = 32;
+
+/// [`Header::origin`]: an injector has put the guest code into an image.
+pub const ORIGIN_INJECTED: u32 = 0;
+
+/// [`Header::origin`]: the kernel was built with it (CONFIG_HYPERGRAPH). Addresses of text are those at
+/// which it runs: KASLR may have moved them by a multiple of 2 MiB from where the vmlinux says.
+pub const ORIGIN_IN_TREE: u32 = 1;
+
+/// [`Header::host_did`]: call sites that `func:` and `notrace:` exclude are nops in the image already.
+pub const HOST_DID_GLOBS: u32 = 1;
+
+/// [`Header::state`]: what the guest made of the kernel's command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum State {
+    /// It has not looked yet.
+    Unread = 0,
+    /// `off`: nothing is recorded.
+    Off = 1,
+    /// Recording, or waiting for a phase that is to be recorded.
+    On = 2,
 }
 
 /// Control block of one CPU.

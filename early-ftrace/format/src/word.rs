@@ -122,7 +122,7 @@ pub enum Kind {
     Exit = 1,
     /// Full time stamp. `data`: bits 32 to 63, `arg`: bits 17 to 31; the low 17 bits are zero.
     Time = 2,
-    /// A value of the next switch word that does not fit it. `arg`: an [`Escape`], `data`: the value.
+    /// A value of the next switch or mark word that does not fit it. `arg`: an [`Escape`], `data`: the value.
     Escape = 3,
     /// Events were lost here. `data`: how many (several such words add up).
     Lost = 4,
@@ -130,21 +130,16 @@ pub enum Kind {
     Name = 5,
     /// About a task. `arg`: a [`TaskNote`], `data`: its pid.
     Task = 6,
-    /// Reserved: a boot level begins. `arg`: the level, `data`: low 32 bits of the time.
-    Level = 7,
-    /// Reserved: an initcall begins. `data`: low 32 bits of its address; time is that of its entry.
-    InitcallStart = 8,
-    /// Reserved: an initcall ended. `data`: its return value.
-    InitcallEnd = 9,
-    /// Reserved: a module was loaded. `arg`: which part of its description, `data`: the part.
-    Module = 10,
+    /// Something worth a mark: a phase of the boot, an initcall, a module. `arg`: a [`crate::mark::Mark`],
+    /// `data`: low 32 bits of the time. Its value is in the escape word before.
+    Mark = 7,
     /// The last word of a CPU. `arg`: an [`EndReason`], `data`: low 32 bits of the time.
     End = 11,
     /// Nothing: fills a slot that was reserved and turned out not to be needed.
     Pad = 12,
 }
 
-/// What [`Kind::Escape`] carries.
+/// What [`Kind::Escape`] carries for the next word that can use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum Escape {
@@ -154,6 +149,8 @@ pub enum Escape {
     Prio = 1,
     /// The state (unsigned).
     State = 2,
+    /// The value of the next [`Kind::Mark`] word; without it the value is 0.
+    Value = 3,
 }
 
 /// What [`Kind::Task`] says.
@@ -208,10 +205,7 @@ impl Kind {
             4 => Kind::Lost,
             5 => Kind::Name,
             6 => Kind::Task,
-            7 => Kind::Level,
-            8 => Kind::InitcallStart,
-            9 => Kind::InitcallEnd,
-            10 => Kind::Module,
+            7 => Kind::Mark,
             11 => Kind::End,
             12 => Kind::Pad,
             _ => return None,

@@ -5,6 +5,7 @@
 use early_ftrace_format::decode::Decoder;
 use early_ftrace_format::encode::{EncodeError, Encoder, entry_word, leaf_word, switch_words, time_word};
 use early_ftrace_format::event::Event;
+use early_ftrace_format::mark::Mark;
 use early_ftrace_format::word::{
     CONTROL_MARK, ControlWord, EXIT_LOW, EndReason, EntryWord, KERNEL_HIGH, Kind, LEAF_DURATION_MAX, LEAF_REACH,
     LOWEST_FUNCTION, LeafWord, SwitchWord, Word, control,
@@ -60,9 +61,10 @@ fn event_at(now: u64) -> impl Strategy<Value = Event> {
         1 => any::<u32>().prop_map(|pid| Event::Ended { pid }),
         1 => any::<u32>().prop_map(|pid| Event::Running { pid }),
         1 => Just(Event::End { reason: EndReason::Stopped, time: now }),
-        1 => (7u8..=10, 0u16..0x8000, any::<u32>()).prop_map(|(kind, arg, data)| Event::Other {
-            word: control(Kind::from_u8(kind).unwrap(), arg, data)
-        }),
+        1 => (0u16..0x8000, any::<u32>())
+            .prop_map(move |(code, value)| Event::Mark { mark: Mark::from_code(code), value, time: now }),
+        1 => (13u64..256, any::<u32>())
+            .prop_map(|(kind, data)| Event::Other { word: kind | u64::from(CONTROL_MARK) << 24 | u64::from(data) << 32 }),
     ]
 }
 
