@@ -6,12 +6,15 @@
 //! 4. [`layout`]: where the shared region goes and what lies in it;
 //! 5. [`link`]: the guest object, linked for this kernel (`build.rs` compiles and checks it);
 //! 6. [`inject`](inject()): patch a copy, write it.
+//!
+//! Or, for a kernel that is built from source: [`intree`].
 
 mod dwarf;
 mod error;
 pub mod facts;
 pub mod image;
 mod inject;
+pub mod intree;
 pub mod layout;
 pub mod link;
 pub mod sites;

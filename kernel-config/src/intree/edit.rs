@@ -51,7 +51,10 @@ pub fn undo(text: &str, edit: &Edit) -> Result<String, String> {
         Edit::Inserted(lines) => {
             let all: Vec<&str> = text.split_inclusive('\n').collect();
             let is = |i: &usize| {
-                lines.iter().enumerate().all(|(j, line)| all.get(i + j).is_some_and(|&l| l.strip_suffix('\n') == Some(line)))
+                lines
+                    .iter()
+                    .enumerate()
+                    .all(|(j, line)| all.get(i + j).is_some_and(|&l| l.strip_suffix('\n') == Some(line)))
             };
             let mut found = (0..all.len()).filter(is);
             let shown = lines.iter().find(|line| !line.is_empty()).map_or("", |line| line.trim());
