@@ -9,6 +9,7 @@
 //!
 //! Or, for a kernel that is built from source: [`intree`].
 
+pub mod check;
 mod dwarf;
 mod error;
 pub mod facts;
