@@ -57,12 +57,16 @@ void eft_percpu_switch(int cpu);
 #define header_u32(field)	(*(u32 *)(hypergraph_region + EFT_HEADER_##field))
 #define header_u64(field)	(*(u64 *)(hypergraph_region + EFT_HEADER_##field))
 
+/* The linker script's, as in kernel/ksysfs.c. */
+extern const void __start_notes;
+extern const void __stop_notes;
+
 static void __init put_build_id(void)
 {
 	const void *at = &__start_notes, *end = &__stop_notes;
 
-	while (at + sizeof(struct elf64_note) <= end) {
-		const struct elf64_note *note = at;
+	while (at + sizeof(Elf64_Nhdr) <= end) {
+		const Elf64_Nhdr *note = at;
 		const void *name = at + sizeof(*note), *id = name + ALIGN(note->n_namesz, 4);
 
 		if (note->n_type == 3 && note->n_namesz == 4 && !memcmp(name, "GNU", 4)) {
