@@ -52,6 +52,18 @@ pub fn check(path: &Path) -> Result<Findings, InjectError> {
     image(path)
 }
 
+/// Whether a vmlinux was built with CONFIG_HYPERGRAPH.
+///
+/// # Errors
+/// When it is no x86-64 vmlinux with symbols.
+pub fn is_in_tree(path: &Path) -> Result<bool, InjectError> {
+    Ok(has_tracer(&Image::open(path)?))
+}
+
+fn has_tracer(image: &Image) -> bool {
+    image.symbol("hypergraph_region").is_some()
+}
+
 /// What a `.config` says.
 pub fn configuration(text: &str) -> Findings {
     let set = |name: &str| text.lines().any(|line| line.strip_prefix(name) == Some("=y"));
@@ -74,7 +86,7 @@ pub fn configuration(text: &str) -> Findings {
 fn image(path: &Path) -> Result<Findings, InjectError> {
     let image = Image::open(path)?;
     let mut found = Findings::default();
-    let in_tree = image.symbol("hypergraph_region").is_some();
+    let in_tree = has_tracer(&image);
     if in_tree {
         found.facts.push("the tracer is built in (CONFIG_HYPERGRAPH); no injection is needed".into());
     } else if !image.has_pvh_entry {

@@ -20,6 +20,7 @@ pub mod layout;
 pub mod link;
 pub mod sites;
 
+pub use check::is_in_tree;
 pub use error::InjectError;
 pub use inject::inject;
 
