@@ -19,7 +19,9 @@ fn main() {
     let here = PathBuf::from(env("CARGO_MANIFEST_DIR"));
     let root = here.parent().expect("kernel-config lies in the workspace").to_path_buf();
     let out = PathBuf::from(env("OUT_DIR"));
-    for path in ["early-ftrace/src", "early-ftrace/Cargo.toml", "early-ftrace/format/src", "Cargo.toml"] {
+    for path in
+        ["early-ftrace/src", "early-ftrace/Cargo.toml", "early-ftrace/format/src", "bootlevel/src", "Cargo.toml"]
+    {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
     let object = out.join("guest.o");
@@ -57,6 +59,8 @@ fn compile(root: &Path, out: &Path, object: &Path) {
         "opt-level=s",
         "force-unwind-tables=no",
         "debuginfo=0",
+        // A jump by a table is an indirect one: not for a kernel with retpolines or IBT.
+        "jump-tables=no",
         "no-vectorize-loops",
         "no-vectorize-slp",
         "overflow-checks=off",

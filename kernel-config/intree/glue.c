@@ -29,9 +29,9 @@
 #include "layout.h"
 
 #define SIZE		((u64)CONFIG_HYPERGRAPH_SIZE_MIB << 20)
-#define STACKS_OFF	ALIGN(EFT_CPU_CONTROL_OFFSET + CONFIG_HYPERGRAPH_CPUS * EFT_CPU_CONTROL_STRIDE \
-			      + EFT_STACKS, EFT_STACK_SIZE)
-#define GUEST_OFF	(EFT_CPU_CONTROL_OFFSET + CONFIG_HYPERGRAPH_CPUS * EFT_CPU_CONTROL_STRIDE)
+/* The recorder's own page: flags of the stacks, its plan. */
+#define GUEST_OFF	ALIGN(EFT_CPU_CONTROL_OFFSET + CONFIG_HYPERGRAPH_CPUS * EFT_CPU_CONTROL_STRIDE, PAGE_SIZE)
+#define STACKS_OFF	ALIGN(GUEST_OFF + PAGE_SIZE, EFT_STACK_SIZE)
 #define RINGS_OFF	ALIGN(STACKS_OFF + EFT_STACKS * EFT_STACK_SIZE, EFT_CHUNK_SIZE)
 #define MOST_CHUNKS	((SIZE - RINGS_OFF) / EFT_CHUNK_SIZE / CONFIG_HYPERGRAPH_CPUS)
 
@@ -51,7 +51,6 @@ DEFINE_PER_CPU_ALIGNED(struct hypergraph_slots, hypergraph_slots) = { .position 
 
 /* guest.S: reads boot_command_line; leads the call sites to the recorder if it is to record. */
 void eft_configure(void);
-void eft_late_init(void);
 void eft_percpu_switch(int cpu);
 
 #define header_u32(field)	(*(u32 *)(hypergraph_region + EFT_HEADER_##field))
@@ -145,7 +144,8 @@ void __init hypergraph_say_why(void)
 {
 	ftrace_kill();
 	pr_info("ftrace: off, since hypergraph= traces this boot\n");
-	eft_late_init();
+	/* The kernel protects our pages itself: that is all that is left of eft_late_init(). */
+	header_u64(LATE_INIT) = 1;
 }
 
 void __init hypergraph_switch_percpu_traced(int cpu)

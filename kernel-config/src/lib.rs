@@ -47,6 +47,9 @@ pub struct Options {
     pub wait_ticks: u64,
     /// Guest RAM in bytes, when known: the region must lie below it.
     pub ram_bytes: Option<u64>,
+    /// The kernel's command line as far as it is known: what `func:`, `notrace:` and `depth:` of its
+    /// `hypergraph=` say is then in the image already. The guest reads the line that it is booted with.
+    pub command_line: Vec<u8>,
     /// Physical address of the region; chosen after the kernel's image when `None`.
     pub region_phys: Option<u64>,
 }
@@ -60,6 +63,7 @@ impl Default for Options {
             // Some seconds: a host that does not drain for so long is gone.
             wait_ticks: 1 << 34,
             ram_bytes: None,
+            command_line: Vec::new(),
             region_phys: None,
         }
     }

@@ -4,4 +4,5 @@
 
 mod guest;
 mod harness;
+mod plan;
 mod refusals;

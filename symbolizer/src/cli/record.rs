@@ -170,6 +170,7 @@ fn boot(args: &Args, existing: Existing, signals: Arc<AtomicUsize>) -> anyhow::R
         ring_bytes: ring_bytes(args.ring_mib)?,
         policy: args.overflow.policy(),
         ram_bytes: Some(request.memory),
+        command_line: args.append.clone().into_bytes(),
         ..kernel_config::Options::default()
     };
     let injected = kernel_config::inject(vmlinux, &kernel, &options)
