@@ -161,6 +161,8 @@ global_asm!(
     "rdtsc",
     "mov edi, 8",
     "bts dword ptr [rsi + {my_high}], 31", // claim my own entry word
+    ".globl eft_return_claimed",
+    "eft_return_claimed:",
     "jc 2f",
     // Never written: nothing was recorded inside me. One word for both.
     "xadd gs:[eft_fact_slots + {position}], rdi",
@@ -391,4 +393,6 @@ unsafe extern "C" {
     pub static eft_return: u8;
     /// See [`eft_return`].
     pub static eft_return_full: u8;
+    /// In the return trampoline: from here on the entry word is claimed.
+    pub static eft_return_claimed: u8;
 }

@@ -55,10 +55,12 @@ fn off_makes_nops_and_records_nothing() {
 
 #[test]
 fn outside_the_phases_asked_for_sites_are_nops() {
-    let mut machine = Machine::new(4, POLICY_DROP, 0);
-    assert_eq!(boot(&mut machine, "hypergraph=filter:fs"), NOP);
-    assert_eq!(calls(&machine), 0);
-    assert_eq!(machine.control().lost, 0);
+    {
+        let mut machine = Machine::new(4, POLICY_DROP, 0);
+        assert_eq!(boot(&mut machine, "hypergraph=filter:fs"), NOP);
+        assert_eq!(calls(&machine), 0);
+        assert_eq!(machine.control().lost, 0);
+    }
     let mut machine = Machine::new(4, POLICY_DROP, 0);
     assert_eq!(boot(&mut machine, "hypergraph=filter:start-fs")[0], 0xe8);
     assert_eq!(calls(&machine), 2);
