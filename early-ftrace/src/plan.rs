@@ -182,6 +182,13 @@ pub fn read() -> bool {
     true
 }
 
+/// For a kernel that was built with us: once, when `boot_command_line` is there, before the first traced
+/// function. `header.state` says what came of it.
+#[unsafe(no_mangle)]
+pub extern "C" fn eft_configure() {
+    read();
+}
+
 /// Leads all sites to `to`, if they do not already.
 pub fn lead(plan: &mut Plan, to: Target) {
     if plan.target != to {

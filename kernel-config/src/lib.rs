@@ -6,16 +6,21 @@
 //! 4. [`layout`]: where the shared region goes and what lies in it;
 //! 5. [`link`]: the guest object, linked for this kernel (`build.rs` compiles and checks it);
 //! 6. [`inject`](inject()): patch a copy, write it.
+//!
+//! Or, for a kernel that is built from source: [`intree`].
 
+pub mod check;
 mod dwarf;
 mod error;
 pub mod facts;
 pub mod image;
 mod inject;
+pub mod intree;
 pub mod layout;
 pub mod link;
 pub mod sites;
 
+pub use check::is_in_tree;
 pub use error::InjectError;
 pub use inject::inject;
 
