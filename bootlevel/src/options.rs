@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-#![doc = include_str!("../GRAMMAR.md")]
+//! The options after `hypergraph=`. In: a kernel command line, as bytes. Out: its parts and problems one by
+//! one ([`items`]), all of them summed up ([`Options`]), or whether they want a function ([`selects`]).
+//! Never here: doing what they say.
 //!
-//! # This module
-//! In: a kernel command line, as bytes. Out: its parts and problems one by one ([`items`]), all of them
-//! summed up ([`Options`]), or whether they want a function ([`selects`]). Never here: doing what they say.
+#![doc = include_str!("../GRAMMAR.md")]
 
 pub use crate::line::{Texts, texts};
 use crate::phase::{Phase, PhaseSet};

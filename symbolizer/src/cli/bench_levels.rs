@@ -51,7 +51,9 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut phases: Vec<Between> = (0..=bootlevel::Phase::ALL.len()).map(|_| Between::default()).collect();
     let (mut phase, mut pid) = (0, None);
     let mut tasks: HashMap<u32, Task> = HashMap::new();
-    let (mut initcalls, mut open): (Vec<Value>, HashMap<u32, Vec<(u32, u64, usize)>>) = (Vec::new(), HashMap::new());
+    let mut initcalls: Vec<Value> = Vec::new();
+    // By pid: address, start, phase.
+    let mut open: HashMap<u32, Vec<(u32, u64, usize)>> = HashMap::new();
     for index in 0..cpu.blocks().len() {
         let block = cpu.read(index).map_err(|gap| anyhow::anyhow!("{}", gap.reason))?;
         for run in &block.runs {
@@ -78,9 +80,8 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
                         }
                     }
                     Event::Exit { .. } => {
-                        if task.open.pop() == Some(leave) {
-                            task.interrupts = task.interrupts.saturating_sub(1);
-                        }
+                        let done = task.open.pop() == Some(leave);
+                        task.interrupts = task.interrupts.saturating_sub(u32::from(done));
                     }
                     Event::Switch { pid: next, .. } => {
                         tasks.insert(pid.unwrap_or(0), task);
