@@ -19,7 +19,9 @@ fn main() {
     let here = PathBuf::from(env("CARGO_MANIFEST_DIR"));
     let root = here.parent().expect("kernel-config lies in the workspace").to_path_buf();
     let out = PathBuf::from(env("OUT_DIR"));
-    for path in ["early-ftrace/src", "early-ftrace/Cargo.toml", "early-ftrace/format/src", "Cargo.toml"] {
+    for path in
+        ["early-ftrace/src", "early-ftrace/Cargo.toml", "early-ftrace/format/src", "bootlevel/src", "Cargo.toml"]
+    {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
     let object = out.join("guest.o");

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-#![doc = include_str!("../GRAMMAR.md")]
+//! The grammar of `hypergraph=` and its parser. In: a kernel command line, as bytes. Out: its parts and
+//! problems one by one ([`items`]), all of them summed up ([`Options`]), or whether they want a function
+//! ([`selects`]). Never here: doing what they say.
 //!
-//! # This module
-//! In: a kernel command line, as bytes. Out: its parts and problems one by one ([`items`]), all of them
-//! summed up ([`Options`]), or whether they want a function ([`selects`]). Never here: doing what they say.
+#![doc = include_str!("../GRAMMAR.md")]
 
 pub use crate::line::{Texts, texts};
 use crate::phase::{Phase, PhaseSet};
@@ -62,8 +62,7 @@ pub enum Channel {
 
 impl Channel {
     /// All of them, by number.
-    pub const ALL: [Channel; 5] =
-        [Channel::Auto, Channel::Ram, Channel::Ivshmem, Channel::Hypercall, Channel::Port];
+    pub const ALL: [Channel; 5] = [Channel::Auto, Channel::Ram, Channel::Ivshmem, Channel::Hypercall, Channel::Port];
 }
 
 /// What an event does that finds its ring full.
@@ -317,7 +316,10 @@ impl<'a> Items<'a> {
             (Some(value), number) => {
                 let Some(key) = number.and_then(Key::from_place) else {
                     self.list = List::Unknown;
-                    return Some((Item::Problem(Problem::UnknownPart), if key.bytes.is_empty() { element } else { key }));
+                    return Some((
+                        Item::Problem(Problem::UnknownPart),
+                        if key.bytes.is_empty() { element } else { key },
+                    ));
                 };
                 self.list = match key {
                     Key::Filter | Key::Func | Key::Notrace | Key::Events => List::Of(key),
@@ -469,7 +471,8 @@ impl<'a> Word<'a> {
             length = length.wrapping_add(1);
         }
         let Some((before, from)) = self.bytes.split_at_checked(length) else { return (self, None) };
-        let after = from.split_first().map(|(_, bytes)| Word { at: self.at.wrapping_add(length).wrapping_add(1), bytes });
+        let after =
+            from.split_first().map(|(_, bytes)| Word { at: self.at.wrapping_add(length).wrapping_add(1), bytes });
         (Word { at: self.at, bytes: before }, after)
     }
 
