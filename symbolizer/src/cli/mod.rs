@@ -9,6 +9,7 @@ pub mod completions;
 pub mod filters;
 pub mod inject;
 pub mod man;
+pub mod options;
 pub mod phases;
 mod progress;
 pub mod record;
@@ -43,6 +44,8 @@ enum Command {
     Record(record::Args),
     /// Puts the tracer into a vmlinux
     Inject(inject::Args),
+    /// Says what hypergraph= on a kernel command line means, and what is wrong with it
+    Options(options::Args),
     /// Prints the report (the same as with no subcommand)
     Report(report::Args),
     /// Prints one line for each function in a trace: address, name, file and line
@@ -65,6 +68,7 @@ pub fn run() -> anyhow::Result<u8> {
     match cli.command {
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Inject(args)) => inject::run(args),
+        Some(Command::Options(args)) => options::run(&args),
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Addresses(args)) => addresses::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
