@@ -7,7 +7,7 @@ use early_ftrace_format::word::EndReason;
 
 use super::aggregate::{Aggregate, Figures, Unfinished};
 use super::filter::{Filter, Globs, Wanted};
-use super::{Function, Totals, build};
+use super::{Function, Site, Totals, build};
 use crate::decode::pipeline;
 use crate::decode::source::Memory;
 use crate::trace_dir::{Block, Gap, Run};
@@ -58,7 +58,7 @@ impl Built {
 
 pub(super) fn run_wanted(streams: Vec<Vec<Result<Block, Gap>>>, wanted: Wanted) -> Built {
     let memory = Memory { streams: (0u32..).zip(streams).collect() };
-    let name = |site: u64| match site {
+    let name = |site: Site<'_>| match site.address {
         A => "alpha".to_owned(),
         B => "beta".to_owned(),
         _ => "gamma".to_owned(),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::filter::{Filter, Wanted};
-use symbolizer::calltree::{self};
+use symbolizer::calltree::{self, Site};
 use symbolizer::decode::pipeline;
 use symbolizer::report::Names;
 use symbolizer::resolve::Vmlinux;
@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     } else {
         let trace = TraceDir::open(&args.trace)?;
         super::report::check_build_id(trace.meta(), &names, &args.vmlinux, args.force)?;
-        let nameless = |_| String::new();
+        let nameless = |_: Site<'_>| String::new();
         let mut aggregate = Aggregate::new(Filter::new(Wanted::default(), &nameless));
         let totals = pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut aggregate, |_| {}));
         totals.sites.addresses().collect()

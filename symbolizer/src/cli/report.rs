@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::sink::Nothing;
-use symbolizer::calltree::{self, Filter, Task};
+use symbolizer::calltree::{self, Filter, Site, Task};
 use symbolizer::decode::pipeline;
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::{CALL, Coverage, Named};
@@ -89,7 +89,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     phases.done("read the symbols");
 
     let clock = Clock::new(trace.meta().tsc_khz);
-    let name_of = |site| names.quick(site).name;
+    let name_of = |site: Site<'_>| names.quick(site.address).name;
     let mut wanted = args.filters.wanted(clock)?;
     if wanted.tasks.is_some() {
         let totals = pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut Nothing, |_| {}));
@@ -169,7 +169,7 @@ fn print_tree(
     } else {
         HashMap::new()
     };
-    let name_of = |site| known.get(&site).cloned().unwrap_or_else(|| names.quick(site));
+    let name_of = |site: Site<'_>| known.get(&site.address).cloned().unwrap_or_else(|| names.quick(site.address));
     let colours = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
     let out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     let mut tree = tree::Tree::new(out, tree::Options { clock, lines: args.lines, colours }, filter, &name_of);

@@ -5,7 +5,7 @@
 
 use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::filter::{Filter, Wanted};
-use symbolizer::calltree::{self};
+use symbolizer::calltree::{self, Site};
 use symbolizer::decode::pipeline;
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::{Coverage, Named, Origin};
@@ -71,10 +71,10 @@ fn write_again(block: &Block) {
 }
 
 fn report(trace: &TraceDir) {
-    let nameless = |_| "f".to_owned();
+    let nameless = |_: Site<'_>| "f".to_owned();
     let mut aggregate = Aggregate::new(Filter::new(Wanted::default(), &nameless));
     let totals = pipeline::run(trace, |pipeline| calltree::build(pipeline, &mut aggregate, |_| {}));
-    let functions = totals.sites.addresses().map(named).collect();
+    let functions = totals.functions().map(named).collect();
     let report = Report::new(
         Sources {
             meta: trace.meta(),
@@ -102,7 +102,8 @@ fn report(trace: &TraceDir) {
     shown::check(&out);
 }
 
-fn named(site: u64) -> Named {
+fn named(site: Site<'_>) -> Named {
+    let site = site.address;
     let file = Some("mm/slub.c".to_owned());
     let name = format!("f{site:x}");
     Named { name, address: site, site, aliases: 0, file, line: Some(1), origin: Origin::Symbol }
