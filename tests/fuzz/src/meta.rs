@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use symbolizer::calltree::{Site, Totals};
 use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::filter::{Filter, Wanted};
+use symbolizer::calltree::{Site, Totals};
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::Coverage;
 use symbolizer::report::{Report, json, text};
