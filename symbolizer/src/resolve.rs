@@ -4,15 +4,17 @@
 //!
 //! The tour:
 //! 1. [`image`]: the file, mapped; its build ID and its list of call sites;
-//! 2. [`symbols`]: the ELF symbols, which give the outermost name (they know `.isra` and `.constprop`
+//! 2. [`slide`]: how far KASLR moved the kernel;
+//! 3. [`symbols`]: the ELF symbols, which give the outermost name (they know `.isra` and `.constprop`
 //!    clones, aliases, and functions without DWARF);
-//! 3. [`lines`]: DWARF, for files, lines and inlined functions;
-//! 4. [`inlined`]: the functions inside a function, from the same;
-//! 5. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
+//! 4. [`lines`]: DWARF, for files, lines and inlined functions;
+//! 5. [`inlined`]: the functions inside a function, from the same;
+//! 6. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
 
 pub mod image;
 pub mod inlined;
 pub mod lines;
+pub mod slide;
 pub mod symbols;
 pub mod tree;
 
@@ -21,6 +23,7 @@ use std::path::PathBuf;
 pub use image::Vmlinux;
 pub use inlined::Inlined;
 pub use lines::{Place, Want};
+pub use slide::Slide;
 pub use symbols::{Symbol, Symbols};
 
 /// What can be wrong with a vmlinux.
@@ -53,6 +56,16 @@ pub enum ResolveError {
     NoSymbols {
         /// The file.
         path: PathBuf,
+    },
+    /// The kernel cannot have run where the trace says.
+    #[error(
+        "the trace says that the kernel's text began at {ran:#x}, and the vmlinux has it at {linked:#x}: KASLR moves a kernel upwards, within 1 GiB, by a multiple of 2 MiB; the trace is damaged or of another kernel"
+    )]
+    Slide {
+        /// Address of `_stext` in the guest.
+        ran: u64,
+        /// Its address in the vmlinux.
+        linked: u64,
     },
     /// Its DWARF cannot be used.
     #[error("{}: the debug information cannot be read: {reason}", path.display())]

@@ -84,12 +84,13 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let trace = TraceDir::open(trace)?;
     phases.done("open the trace");
     let vmlinux = Vmlinux::open(path)?;
-    let names = Names::open(&vmlinux)?;
+    let mut names = Names::open(&vmlinux)?;
     check_build_id(trace.meta(), &names, path, args.force)?;
+    set_slide(&mut names, trace.meta(), args.force)?;
     phases.done("read the symbols");
 
     let clock = Clock::new(trace.meta().tsc_khz);
-    let name_of = |site: Site<'_>| names.quick(site.address).name;
+    let name_of = |site: Site<'_>| names.quick(site).name;
     let mut wanted = args.filters.wanted(clock)?;
     if wanted.tasks.is_some() {
         let totals = pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut Nothing, |_| {}));
@@ -106,7 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut aggregate = Aggregate::new(filter);
     let totals = pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut aggregate, |words| phases.at(words)));
     phases.done("decode, rebuild calls");
-    let named = names.resolve(totals.sites.addresses())?;
+    let named = names.resolve(totals.functions())?;
     phases.done("read the DWARF");
     let coverage = Coverage::of(names.call_sites(), &named);
     let filtered = args.filters.words(clock)?;
@@ -114,6 +115,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let sources = Sources {
         meta: trace.meta(),
         build_id: names.build_id(),
+        slide: names.slide(),
         totals: &totals,
         aggregate: &aggregate,
         named,
@@ -164,12 +166,16 @@ fn print_tree(
     // Lines need DWARF, and DWARF is fast for many addresses at once: all that can be called.
     let known: HashMap<u64, Named> = if args.lines {
         let sites = names.call_sites().unwrap_or_default();
-        let named = names.resolve(sites.into_iter().map(|call| call + CALL))?;
-        named.into_iter().map(|named| (named.site + CALL, named)).collect()
+        let sites: Vec<u64> = sites.into_iter().map(|call| names.slide().apply(call + CALL)).collect();
+        let named = names.resolve(sites.iter().copied())?;
+        sites.into_iter().zip(named).collect()
     } else {
         HashMap::new()
     };
-    let name_of = |site: Site<'_>| known.get(&site.address).cloned().unwrap_or_else(|| names.quick(site.address));
+    let name_of = |site: Site<'_>| {
+        let known = known.get(&site.address).filter(|_| site.module.is_none());
+        known.cloned().unwrap_or_else(|| names.quick(site))
+    };
     let colours = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
     let out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     let mut tree = tree::Tree::new(out, tree::Options { clock, lines: args.lines, colours }, filter, &name_of);
@@ -182,6 +188,15 @@ fn print_tree(
 fn width(asked: Option<usize>) -> usize {
     let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0).min(140));
     asked.or_else(terminal).unwrap_or(WIDTH).max(60)
+}
+
+/// Undoes KASLR in names, or warns with `--force` that it cannot be done.
+pub fn set_slide(names: &mut Names<'_>, meta: &Meta, force: bool) -> anyhow::Result<()> {
+    match names.ran_at(meta.text_start) {
+        Err(error) if force => anstream::eprintln!("symbolize: warning: {error}; names will be wrong if it moved"),
+        other => other?,
+    }
+    Ok(())
 }
 
 /// Refuses a vmlinux that is not of the traced kernel, or warns with `--force`.

@@ -10,8 +10,7 @@ use super::names::{Coverage, Named};
 use super::units::Clock;
 use crate::calltree::aggregate::{Aggregate, Figures, Unfinished};
 use crate::calltree::{Function, Task, Totals};
-use crate::resolve::Inlined;
-use crate::resolve::tree;
+use crate::resolve::{Inlined, Slide, tree};
 use crate::trace_dir::{Ended, Meta};
 
 /// Order of the functions.
@@ -137,6 +136,8 @@ pub struct Report<'a> {
     pub meta: &'a Meta,
     /// Of the vmlinux.
     pub build_id: Option<String>,
+    /// How far the kernel ran from where the vmlinux has it.
+    pub slide: Slide,
     /// Ticks to nanoseconds.
     pub clock: Clock,
     /// What was in the trace.
@@ -167,6 +168,8 @@ pub struct Sources<'a, 'b> {
     pub meta: &'a Meta,
     /// Of the vmlinux.
     pub build_id: Option<String>,
+    /// How far the kernel ran from where the vmlinux has it.
+    pub slide: Slide,
     /// What was in the trace.
     pub totals: &'a Totals,
     /// The sums.
@@ -180,7 +183,7 @@ pub struct Sources<'a, 'b> {
 impl<'a> Report<'a> {
     /// Puts a report together.
     pub fn new(sources: Sources<'a, '_>, sort: Sort, filtered: Option<String>) -> Report<'a> {
-        let Sources { meta, build_id, totals, aggregate, named, coverage } = sources;
+        let Sources { meta, build_id, slide, totals, aggregate, named, coverage } = sources;
         let name = |function: Function| {
             named.get(function.index()).map_or_else(|| "[unknown]".to_owned(), |named| named.name.clone())
         };
@@ -217,6 +220,7 @@ impl<'a> Report<'a> {
         Report {
             meta,
             build_id,
+            slide,
             clock: Clock::new(meta.tsc_khz),
             totals,
             end: end(meta, totals),

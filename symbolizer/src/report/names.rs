@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! Names and places of the functions that a trace hit. In: sites and a vmlinux. Out: one
-//! [`Named`] for each site, fit for a terminal: a vmlinux may come from anywhere. Never here: figures.
+//! [`Named`] for each site, fit for a terminal: a vmlinux may come from anywhere. Addresses that go in are
+//! those that ran; of kernel code, those that come out are the vmlinux's. Never here: figures.
 
 use std::collections::HashSet;
 
 use super::style::printable;
+use crate::calltree::Site;
 use crate::resolve::image::{self, Elf};
 use crate::resolve::lines::{Debug, Want};
 use crate::resolve::tree::Root;
-use crate::resolve::{Inlined, ResolveError, Symbols, Vmlinux};
+use crate::resolve::{Inlined, ResolveError, Slide, Symbols, Vmlinux, slide};
 
 /// Bytes of a `call __fentry__`; the site that the guest records is the address after it.
 pub const CALL: u64 = 5;
@@ -35,7 +37,7 @@ pub enum Origin {
 pub struct Named {
     /// Its name, or `[module] 0x...`, `[no symbol] FILE:LINE`, `[unknown] 0x...`.
     pub name: String,
-    /// Its first address.
+    /// Its first address: of kernel code, in the vmlinux.
     pub address: u64,
     /// Its call of `__fentry__`.
     pub site: u64,
@@ -54,6 +56,7 @@ pub struct Names<'a> {
     elf: Elf<'a>,
     symbols: Symbols<'a>,
     path: &'a std::path::Path,
+    slide: Slide,
 }
 
 impl<'a> Names<'a> {
@@ -67,7 +70,21 @@ impl<'a> Names<'a> {
         if symbols.is_empty() {
             return Err(ResolveError::NoSymbols { path: vmlinux.path().to_path_buf() });
         }
-        Ok(Names { elf, symbols, path: vmlinux.path() })
+        Ok(Names { elf, symbols, path: vmlinux.path(), slide: Slide::default() })
+    }
+
+    /// For a kernel whose `_stext` was at this address; 0 if that is not known.
+    ///
+    /// # Errors
+    /// [`ResolveError::Slide`]; names are then looked up as if nothing had moved.
+    pub fn ran_at(&mut self, text_start: u64) -> Result<(), ResolveError> {
+        self.slide = Slide::between(text_start, slide::text_start(&self.elf))?;
+        Ok(())
+    }
+
+    /// How far the kernel ran from where the vmlinux has it.
+    pub fn slide(&self) -> Slide {
+        self.slide
     }
 
     /// The ELF file.
@@ -80,14 +97,16 @@ impl<'a> Names<'a> {
         image::build_id(&self.elf)
     }
 
-    /// The kernel's list of its call sites.
+    /// The kernel's list of its call sites, at their addresses in the vmlinux.
     pub fn call_sites(&self) -> Option<Vec<u64>> {
         image::call_sites(&self.elf)
     }
 
     /// The function of a site by the symbol table alone.
-    pub fn quick(&self, site: u64) -> Named {
-        let call = site.wrapping_sub(CALL);
+    pub fn quick<'s>(&self, site: impl Into<Site<'s>>) -> Named {
+        let Site { address, module } = site.into();
+        let linked = if module.is_some() { address } else { self.slide.undo(address) };
+        let call = linked.wrapping_sub(CALL);
         let blank = Named {
             name: String::new(),
             address: call,
@@ -112,7 +131,7 @@ impl<'a> Names<'a> {
     ///
     /// # Errors
     /// [`ResolveError::Dwarf`]. A vmlinux without DWARF is no error: places are empty then.
-    pub fn resolve(&self, sites: impl Iterator<Item = u64>) -> Result<Vec<Named>, ResolveError> {
+    pub fn resolve<'s, S: Into<Site<'s>>>(&self, sites: impl Iterator<Item = S>) -> Result<Vec<Named>, ResolveError> {
         let bad = |reason| ResolveError::Dwarf { path: self.path.to_path_buf(), reason };
         let mut named: Vec<Named> = sites.map(|site| self.quick(site)).collect();
         let Some(debug) = Debug::load(&self.elf).map_err(bad)? else { return Ok(named) };

@@ -67,6 +67,10 @@ fn header(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
     };
     let build_id = if meta.build_id.is_empty() { "none".to_owned() } else { printable(&meta.build_id) };
     field("build ID", &format!("{build_id} {same}"))?;
+    if report.slide.bytes() > 0 {
+        let moved = "KASLR moved the kernel; addresses here are those of the vmlinux";
+        field("slide", &format!("{:#x}: {moved}", report.slide.bytes()))?;
+    }
     field("command line", &printable(&meta.command_line))?;
     field("CPUs", &meta.cpus.to_string())?;
     let frequency = match clock.khz() {

@@ -11,6 +11,7 @@ use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::{Coverage, Named, Origin};
 use symbolizer::report::units::Clock;
 use symbolizer::report::{Report, json, text, tree};
+use symbolizer::resolve::Slide;
 use symbolizer::trace_dir::block::{self, BlockEncoder, BlockHeader, HEADER_SIZE, MAGIC};
 use symbolizer::trace_dir::{Block, TraceDir};
 use zerocopy::{FromBytes, IntoBytes};
@@ -79,6 +80,7 @@ fn report(trace: &TraceDir) {
         Sources {
             meta: trace.meta(),
             build_id: None,
+            slide: Slide::default(),
             totals: &totals,
             aggregate: &aggregate,
             named: functions,
