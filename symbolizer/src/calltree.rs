@@ -41,4 +41,6 @@ pub use totals::Totals;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
+mod module_tests;
+#[cfg(test)]
 mod tests;

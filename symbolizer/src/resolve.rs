@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! From addresses to names, files and lines. In: a vmlinux. Out: what a site's function is called and
+//! From addresses to names, files and lines. In: a vmlinux and .ko files. Out: what a site's function is called and
 //! where its source is. Never here: traces, printing.
 //!
 //! The tour:
@@ -9,11 +9,14 @@
 //!    clones, aliases, and functions without DWARF);
 //! 4. [`lines`]: DWARF, for files, lines and inlined functions;
 //! 5. [`inlined`]: the functions inside a function, from the same;
-//! 6. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
+//! 6. [`ko`]: the same of a module's file, and [`module_files`]: where such files are;
+//! 7. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
 
 pub mod image;
 pub mod inlined;
+pub mod ko;
 pub mod lines;
+pub mod module_files;
 pub mod slide;
 pub mod symbols;
 pub mod tree;
@@ -23,6 +26,7 @@ use std::path::PathBuf;
 pub use image::Vmlinux;
 pub use inlined::Inlined;
 pub use lines::{Place, Want};
+pub use module_files::{Missing, ModuleFiles};
 pub use slide::Slide;
 pub use symbols::{Symbol, Symbols};
 
@@ -56,6 +60,14 @@ pub enum ResolveError {
     NoSymbols {
         /// The file.
         path: PathBuf,
+    },
+    /// A directory with modules cannot be read.
+    #[error("{}: cannot read this directory, which --modules names: {source}", path.display())]
+    Modules {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// The kernel cannot have run where the trace says.
     #[error(

@@ -47,6 +47,11 @@ impl Built {
         })
     }
 
+    /// Of the function with this number.
+    pub(super) fn calls(&self, index: usize) -> u64 {
+        self.figures[0][index].calls + self.figures[1][index].calls
+    }
+
     fn idle(&self, site: u64) -> Figures {
         self.index(site).map_or_else(Figures::default, |index| self.figures[1][index])
     }

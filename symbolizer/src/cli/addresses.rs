@@ -11,7 +11,7 @@ use symbolizer::calltree::{self, Site};
 use symbolizer::decode::pipeline;
 use symbolizer::report::Names;
 use symbolizer::report::names::CALL;
-use symbolizer::resolve::Vmlinux;
+use symbolizer::resolve::{ModuleFiles, Vmlinux};
 use symbolizer::trace_dir::TraceDir;
 
 /// Arguments of `symbolize addresses`.
@@ -24,6 +24,9 @@ pub struct Args {
     /// All functions with a call site in the vmlinux, whether the trace has them or not
     #[arg(long)]
     all: bool,
+    /// Look for modules' .ko files in and below DIR too, not only where packages put them (may be repeated)
+    #[arg(long, value_name = "DIR")]
+    modules: Vec<PathBuf>,
     /// Go on although the vmlinux is of another kernel than the trace
     #[arg(long)]
     force: bool,
@@ -39,6 +42,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         let trace = TraceDir::open(&args.trace)?;
         super::report::check_build_id(trace.meta(), &names, &args.vmlinux, args.force)?;
         super::report::set_slide(&mut names, trace.meta(), args.force)?;
+        names.look_for_modules(ModuleFiles::new(&args.modules, &args.vmlinux, &trace.meta().release)?);
         let nameless = |_: Site<'_>| String::new();
         let mut aggregate = Aggregate::new(Filter::new(Wanted::default(), &nameless));
         let totals = pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut aggregate, |_| {}));

@@ -15,7 +15,7 @@ use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::{CALL, Coverage, Named};
 use symbolizer::report::units::Clock;
 use symbolizer::report::{Names, Report, json, text, tree};
-use symbolizer::resolve::Vmlinux;
+use symbolizer::resolve::{ModuleFiles, Vmlinux};
 use symbolizer::trace_dir::{Meta, TraceDir};
 
 use super::filters::Filters;
@@ -52,6 +52,9 @@ pub struct Args {
     /// What the compiler has inlined into the first functions, with the places of the calls
     #[arg(long)]
     inlines: bool,
+    /// Look for modules' .ko files in and below DIR too, not only where packages put them (may be repeated)
+    #[arg(long, value_name = "DIR")]
+    modules: Vec<PathBuf>,
     /// Go on although the vmlinux is of another kernel than the trace
     #[arg(long)]
     force: bool,
@@ -87,6 +90,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut names = Names::open(&vmlinux)?;
     check_build_id(trace.meta(), &names, path, args.force)?;
     set_slide(&mut names, trace.meta(), args.force)?;
+    names.look_for_modules(ModuleFiles::new(&args.modules, path, &trace.meta().release)?);
     phases.done("read the symbols");
 
     let clock = Clock::new(trace.meta().tsc_khz);
@@ -120,11 +124,17 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         aggregate: &aggregate,
         named,
         coverage,
+        nameless: names.nameless(),
     };
     let mut report = Report::new(sources, sort, filtered);
     if args.inlines {
-        let first: Vec<_> =
-            report.functions.iter().take(args.top.unwrap_or(TOP)).map(|row| row.named.clone()).collect();
+        let first: Vec<_> = report
+            .functions
+            .iter()
+            .map(|row| row.named.clone())
+            .filter(|named| named.module.is_none())
+            .take(args.top.unwrap_or(TOP))
+            .collect();
         let addresses: Vec<u64> = first.iter().map(|named| named.address).collect();
         report.inlined = first.into_iter().map(|named| named.name).zip(names.inlined(&addresses)?).collect();
     }

@@ -85,6 +85,7 @@ fn report(trace: &TraceDir) {
             aggregate: &aggregate,
             named: functions,
             coverage: Coverage::default(),
+            nameless: Vec::new(),
         },
         Sort::Total,
         None,
@@ -108,5 +109,5 @@ fn named(site: Site<'_>) -> Named {
     let site = site.address;
     let file = Some("mm/slub.c".to_owned());
     let name = format!("f{site:x}");
-    Named { name, address: site, site, aliases: 0, file, line: Some(1), origin: Origin::Symbol }
+    Named { name, address: site, site, aliases: 0, file, line: Some(1), origin: Origin::Symbol, module: None }
 }
