@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use symbolizer::calltree::Totals;
 use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::filter::{Filter, Wanted};
+use symbolizer::calltree::{Site, Totals};
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::Coverage;
 use symbolizer::report::{Report, json, text};
@@ -31,7 +31,7 @@ pub fn run(data: &[u8]) {
 
 /// The report of a recording without a single event.
 fn report(meta: &Meta) {
-    let nameless = |_| String::new();
+    let nameless = |_: Site<'_>| String::new();
     let aggregate = Aggregate::new(Filter::new(Wanted::default(), &nameless));
     let totals = Totals::default();
     let sources = Sources {
