@@ -99,7 +99,7 @@ pub fn complain(line: &str) -> anyhow::Result<bool> {
 }
 
 /// Names of the functions that can be traced.
-fn functions(path: &PathBuf) -> anyhow::Result<Vec<String>> {
+fn functions(path: &std::path::Path) -> anyhow::Result<Vec<String>> {
     let vmlinux = Vmlinux::open(path)?;
     let names = Names::open(&vmlinux)?;
     let Some(sites) = names.call_sites() else {
