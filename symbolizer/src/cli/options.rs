@@ -47,7 +47,7 @@ pub struct Args {
 /// Runs it; the exit code.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let line = whole_line(&args.line.join(" "));
-    let functions = args.vmlinux.as_ref().map(functions).transpose()?;
+    let functions = args.vmlinux.as_deref().map(functions).transpose()?;
     let wrong = complain(&line)?;
     let mut out = anstream::stdout().lock();
     if wrong {
