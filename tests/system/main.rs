@@ -5,6 +5,7 @@
 //! - [`boots`]: what the tests share: kernels, recordings, one boot at a time;
 //! - [`untraced`]: the kernels and init without us, so that a failure elsewhere is the tracer's;
 //! - [`counts`]: the trace against the witness, call site by call site;
+//! - [`suggest`]: the line that leaves most events out, against that trace;
 //! - [`nmi`]: the same with NMIs at any instruction;
 //! - [`killed`]: either side dies in the middle of a boot;
 //! - [`damage`]: the recorded trace with bytes flipped and ends cut off;
@@ -27,6 +28,7 @@ mod killed;
 mod nmi;
 mod random;
 mod refusal;
+mod suggest;
 mod traces;
 mod untraced;
 mod vmm;
