@@ -11,6 +11,7 @@ mod integration {
     mod golden;
     mod llvm;
     mod modules;
+    mod options_command;
     mod record_command;
     mod report;
     mod synthetic;

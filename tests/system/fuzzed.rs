@@ -140,6 +140,11 @@ fn any_qemu_command_is_read_or_refused() {
 }
 
 #[test]
+fn any_command_line_of_a_kernel_is_read() {
+    replay("options", fuzz::options::run, 3_000);
+}
+
+#[test]
 fn any_shared_memory_is_drained_or_refused() {
     replay("region", fuzz::region::run, 200);
 }

@@ -4,10 +4,12 @@
 
 pub mod addresses;
 pub mod bench_decode;
+pub mod bench_levels;
 pub mod completions;
 pub mod filters;
 pub mod inject;
 pub mod man;
+pub mod options;
 pub mod phases;
 mod progress;
 pub mod record;
@@ -42,6 +44,8 @@ enum Command {
     Record(record::Args),
     /// Puts the tracer into a vmlinux
     Inject(inject::Args),
+    /// Says what hypergraph= on a kernel command line means, and what is wrong with it
+    Options(options::Args),
     /// Prints the report (the same as with no subcommand)
     Report(report::Args),
     /// Prints one line for each function in a trace: address, name, file and line
@@ -53,6 +57,9 @@ enum Command {
     /// Measures decoding and call trees, without names
     #[command(hide = true)]
     BenchDecode(bench_decode::Args),
+    /// Prints what lies between the marks of a trace
+    #[command(hide = true)]
+    BenchLevels(bench_levels::Args),
 }
 
 /// Runs the command line; the exit code.
@@ -61,11 +68,13 @@ pub fn run() -> anyhow::Result<u8> {
     match cli.command {
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Inject(args)) => inject::run(args),
+        Some(Command::Options(args)) => options::run(&args),
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Addresses(args)) => addresses::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),
         Some(Command::BenchDecode(args)) => bench_decode::run(&args),
+        Some(Command::BenchLevels(args)) => bench_levels::run(&args),
         None => report::run(&cli.report),
     }
 }

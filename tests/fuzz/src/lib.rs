@@ -5,12 +5,13 @@
 //!
 //! 1. [`inject`]: a vmlinux that is to be traced;
 //! 2. [`qemu_args`]: the user's QEMU command;
-//! 3. [`region`]: the memory that a hostile guest shares;
-//! 4. [`words`]: event words;
-//! 5. [`trace`]: a CPU's file in a trace directory, up to the printed report;
-//! 6. [`meta`]: its `meta.json`;
-//! 7. [`resolve`]: a vmlinux that names are looked up in;
-//! 8. [`ko`]: a module's file that they are looked up in.
+//! 3. [`options`]: the kernel's command line;
+//! 4. [`region`]: the memory that a hostile guest shares;
+//! 5. [`words`]: event words;
+//! 6. [`trace`]: a CPU's file in a trace directory, up to the printed report;
+//! 7. [`meta`]: its `meta.json`;
+//! 8. [`resolve`]: a vmlinux that names are looked up in;
+//! 9. [`ko`]: a module's file that they are looked up in.
 //!
 //! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
 //!
@@ -31,6 +32,7 @@
 pub mod inject;
 pub mod ko;
 pub mod meta;
+pub mod options;
 pub mod qemu_args;
 pub mod region;
 pub mod resolve;
