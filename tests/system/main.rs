@@ -6,6 +6,7 @@
 //! - [`untraced`]: the kernels and init without us, so that a failure elsewhere is the tracer's;
 //! - [`counts`]: the trace against the witness, call site by call site;
 //! - [`levels`]: what `hypergraph=` asks for is what is recorded;
+//! - [`suggest`]: the line that leaves most events out, against that trace;
 //! - [`nmi`]: the same with NMIs at any instruction;
 //! - [`killed`]: either side dies in the middle of a boot;
 //! - [`damage`]: the recorded trace with bytes flipped and ends cut off;
@@ -29,6 +30,7 @@ mod levels;
 mod nmi;
 mod random;
 mod refusal;
+mod suggest;
 mod traces;
 mod untraced;
 mod vmm;
