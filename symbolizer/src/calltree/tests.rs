@@ -29,7 +29,8 @@ pub(super) fn chunk(seq: u64, tsc: u64, lost: u64, pid: u32, events: &[Event]) -
 
 pub(super) struct Built {
     pub totals: Totals,
-    figures: [Vec<Figures>; 2],
+    /// Of each function: in tasks that idle not, and in those that do.
+    figures: Vec<[Figures; 2]>,
     unfinished: Vec<Unfinished>,
     pub longest: Vec<super::aggregate::Long>,
 }
@@ -41,14 +42,14 @@ impl Built {
 
     pub(super) fn of(&self, site: u64) -> Figures {
         self.index(site).map_or_else(Figures::default, |index| {
-            let mut sum = self.figures[0][index];
-            sum.add(&self.figures[1][index]);
+            let mut sum = self.figures[index][0];
+            sum.add(&self.figures[index][1]);
             sum
         })
     }
 
     fn idle(&self, site: u64) -> Figures {
-        self.index(site).map_or_else(Figures::default, |index| self.figures[1][index])
+        self.index(site).map_or_else(Figures::default, |index| self.figures[index][1])
     }
 
     fn unfinished(&self, site: u64) -> Unfinished {
@@ -65,7 +66,10 @@ pub(super) fn run_wanted(streams: Vec<Vec<Result<Block, Gap>>>, wanted: Wanted) 
     };
     let mut aggregate = Aggregate::new(Filter::new(wanted, &name));
     let totals = pipeline::run(&memory, |pipeline| build(pipeline, &mut aggregate, |_| {}));
-    let Aggregate { figures, unfinished, longest, .. } = aggregate;
+    let figures = (0..totals.sites.addresses().len() as u32)
+        .map(|number| [aggregate.busy(Function(number)), aggregate.idle(Function(number))])
+        .collect();
+    let Aggregate { unfinished, longest, .. } = aggregate;
     Built { totals, figures, unfinished, longest }
 }
 
@@ -364,7 +368,7 @@ fn booting_in_the_idle_task_is_not_idling() {
     )]]);
     // A: 100 while booting, 100 while idling; it made calls of 10 + 70 and of 10 + 20 + 60.
     let index = built.index(A).unwrap();
-    assert_eq!(times(built.figures[0][index]), (1, 100, 20));
+    assert_eq!(times(built.figures[index][0]), (1, 100, 20));
     assert_eq!(times(built.idle(A)), (0, 100, 10));
     // C: the first began while booting, the second while idling.
     assert_eq!(times(built.idle(C)), (1, 30 + 60, 20 + 60));

@@ -85,6 +85,7 @@ impl Filters {
             min: span(self.min)?,
             from: span(self.from)?,
             to: span(self.to)?,
+            spans: None,
             cpus: (!self.cpu.is_empty()).then(|| self.cpu.clone()),
             tasks: globs(names.into_iter())?,
             last_names: Vec::new(),

@@ -270,7 +270,7 @@ fn function_rows(named: Vec<Named>, aggregate: &Aggregate<'_>, by: Sort) -> Vec<
             FunctionRow {
                 named,
                 all: aggregate.all(function),
-                idle: aggregate.figures[1][index],
+                idle: aggregate.idle(function),
                 unfinished: aggregate.unfinished[index],
             }
         })
