@@ -11,7 +11,8 @@
 //! 5. [`filter`]: which calls a consumer wants;
 //! 6. [`phases`]: which phase of the boot it is at a time;
 //! 7. [`aggregate`]: the consumer that adds up per function, phase and task;
-//! 8. [`both`]: two consumers in one run.
+//! 8. [`levels`]: the consumer of marks: phases, initcalls, options;
+//! 9. [`both`]: two consumers in one run.
 //!
 //! ## What a duration is
 //! A call lasts from its entry to its exit. Its *wall* time is just that. Its *total* time leaves out
@@ -28,6 +29,7 @@ pub mod both;
 pub mod build;
 mod cursor;
 pub mod filter;
+pub mod levels;
 pub mod phases;
 pub mod sink;
 pub mod sites;

@@ -8,9 +8,11 @@
 //!    clones, aliases, and functions without DWARF);
 //! 3. [`lines`]: DWARF, for files, lines and inlined functions;
 //! 4. [`inlined`]: the functions inside a function, from the same;
-//! 5. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
+//! 5. [`initcalls`]: what the tables of initcalls say of their functions;
+//! 6. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
 
 pub mod image;
+pub mod initcalls;
 pub mod inlined;
 pub mod lines;
 pub mod symbols;

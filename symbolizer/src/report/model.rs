@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use early_ftrace_format::word::EndReason;
 
+use super::levels::Boot;
 use super::names::{Coverage, Named};
 use super::units::Clock;
 use crate::calltree::aggregate::{Aggregate, Figures, Unfinished};
@@ -157,6 +158,8 @@ pub struct Report<'a> {
     pub longest: Vec<LongRow>,
     /// By task.
     pub open: Vec<OpenRow>,
+    /// Phases, initcalls and options.
+    pub boot: Boot,
     /// What is inlined into the first functions, if that was asked for: name and parts.
     pub inlined: Vec<(String, Vec<Inlined>)>,
 }
@@ -175,12 +178,14 @@ pub struct Sources<'a, 'b> {
     pub named: Vec<Named>,
     /// How much code was seen.
     pub coverage: Coverage,
+    /// Phases, initcalls and options.
+    pub boot: Boot,
 }
 
 impl<'a> Report<'a> {
     /// Puts a report together.
     pub fn new(sources: Sources<'a, '_>, sort: Sort, filtered: Option<String>) -> Report<'a> {
-        let Sources { meta, build_id, totals, aggregate, named, coverage } = sources;
+        let Sources { meta, build_id, totals, aggregate, named, coverage, boot } = sources;
         let name = |function: Function| {
             named.get(function.index()).map_or_else(|| "[unknown]".to_owned(), |named| named.name.clone())
         };
@@ -227,6 +232,7 @@ impl<'a> Report<'a> {
             tasks: task_rows(totals, aggregate),
             longest,
             open,
+            boot,
             inlined: Vec::new(),
         }
     }
