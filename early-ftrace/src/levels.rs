@@ -33,7 +33,7 @@ pub fn begin(phase: Phase) {
     plan.phase = phase as u32;
     // What changing the sites takes belongs to the phase that is not recorded. While one CPU is online
     // nothing comes between the change and the mark; with more, stop_machine wants interrupts on.
-    let steps = || {
+    let mut steps = || {
         let record = plan.phases.contains(phase);
         if record {
             steer(plan, phase);

@@ -9,7 +9,10 @@
 //! 3. [`task`]: tasks and their open frames;
 //! 4. [`sink`]: what a consumer of calls implements;
 //! 5. [`filter`]: which calls a consumer wants;
-//! 6. [`aggregate`]: the consumer that adds up per function and per task.
+//! 6. [`phases`]: which phase of the boot it is at a time;
+//! 7. [`aggregate`]: the consumer that adds up per function, phase and task;
+//! 8. [`levels`]: the consumer of marks: phases, initcalls, options;
+//! 9. [`both`]: two consumers in one run.
 //!
 //! ## What a duration is
 //! A call lasts from its entry to its exit. Its *wall* time is just that. Its *total* time leaves out
@@ -22,10 +25,13 @@
 //! loss. An exit that finds no open frame is an *orphan*: counted, and given to no function.
 
 pub mod aggregate;
+pub mod both;
 pub mod build;
 mod cursor;
 pub mod filter;
+pub mod levels;
 pub mod modules;
+pub mod phases;
 pub mod sink;
 pub mod sites;
 pub mod task;

@@ -4,10 +4,14 @@
 //! trace, DWARF, standard output.
 //!
 //! The tour: [`names`] names the functions that were hit; [`model`] puts all that a report says into
-//! plain data; [`text`] (with [`sections`], [`style`] and [`units`]) and [`json`] write it; [`tree`]
-//! prints calls as they end, with no model.
+//! plain data, [`levels`] the boot by its phases and initcalls; [`text`] (with [`sections`],
+//! [`levels_text`], [`style`] and [`units`]) and [`json`] (with `levels_json`) write it; [`tree`] prints
+//! calls as they end, with no model.
 
 pub mod json;
+pub mod levels;
+mod levels_json;
+pub mod levels_text;
 pub mod model;
 pub mod names;
 pub mod sections;

@@ -10,9 +10,11 @@
 //! 4. [`lines`]: DWARF, for files, lines and inlined functions;
 //! 5. [`inlined`]: the functions inside a function, from the same;
 //! 6. [`ko`]: the same of a module's file, and [`module_files`]: where such files are;
-//! 7. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
+//! 7. [`initcalls`]: what the tables of initcalls say of their functions;
+//! 8. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
 
 pub mod image;
+pub mod initcalls;
 pub mod inlined;
 pub mod ko;
 pub mod lines;

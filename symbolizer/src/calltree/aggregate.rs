@@ -1,17 +1,34 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! Adds up calls per function, and keeps the longest ones. In: calls, as a [`Sink`]. Out:
+//! Adds up calls per function and phase, and keeps the longest ones. In: calls, as a [`Sink`]. Out:
 //! [`Aggregate`]. Times in ticks; sums saturate, since a damaged trace may hold any times. Never here:
 //! names, text.
+//!
+//! Sums go to one table at a time: that of idling, or that of the phase it is. Where a phase begins
+//! amid open calls, or an idle task that did the booting begins to idle, their time so far is credited
+//! to the table before, and taken from what they end with.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+
+use early_ftrace_format::mark::Mark;
 
 use super::filter::Filter;
+use super::phases::{SLOTS, Timeline};
 use super::sink::{Call, How, Sink};
 use super::sites::{Function, Site};
 use super::task::{Frame, Task, TaskId};
 
 /// How many long calls are kept, one of each function.
 pub const LONGEST: usize = 64;
+
+/// Most lines of all tables by phase: a kernel with 100,000 functions in each of its phases. A damaged
+/// trace may name many more; its further phases are not told apart.
+const MOST_LINES: usize = 1 << 21;
+
+/// The table of what happens in idle tasks; after it come those of the phases, by slot.
+const IDLE: usize = 0;
+
+/// The first of those, which takes all where phases are not known.
+const FIRST: usize = 1;
 
 /// Figures of one function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +90,10 @@ pub struct Long {
 /// The sums so far.
 pub struct Aggregate<'a> {
     filter: Filter<'a>,
-    /// For each function, in tasks that idle (1) and in all others (0).
-    pub figures: [Vec<Figures>; 2],
+    timeline: Timeline,
+    /// Tables by function: idling, then each slot of [`Timeline`]. A table is as long as its last use
+    /// needed.
+    tables: Vec<Vec<Figures>>,
     /// For each function.
     pub unfinished: Vec<Unfinished>,
     /// The longest calls whose time was not mostly that of one call in them, longest first, one of
@@ -83,16 +102,37 @@ pub struct Aggregate<'a> {
     /// For each task: self time and number of the calls that passed the filter, not idling (0) and
     /// idling (1).
     pub tasks: Vec<[(u64, u64); 2]>,
-    /// For each idle task that did the booting before: self and total time of the frames that were
-    /// open when it began to idle. They are booting's and are taken from what the frames end with.
-    booted: HashMap<TaskId, Vec<(u64, u64)>>,
+    /// For each task that is not attached: where it stands.
+    stands: Vec<Stand>,
+    /// Where the attached one stands.
+    stand: Stand,
     /// For each function: its open frames in the task that is attached.
     active: Vec<u32>,
     /// Ticks that a call must exceed to be among the longest.
     bar: u64,
+    /// 1 while the attached task idles.
     idle: usize,
+    /// The table that counts now.
+    table: usize,
+    /// Slot of the time, and when the next one begins.
+    slot: usize,
+    until: u64,
     task: TaskId,
     cpu: u32,
+    /// Of the attached task, as [`Task`] has them.
+    away: u64,
+    in_since: u64,
+}
+
+/// How far the time of a task's open calls is counted.
+#[derive(Clone, Debug, Default)]
+struct Stand {
+    /// For each of the outermost frames: self and total time that was credited.
+    credits: Vec<(u64, u64)>,
+    /// Slot of its last stretch.
+    slot: Option<usize>,
+    /// It has begun to idle.
+    idles: bool,
 }
 
 impl<'a> Aggregate<'a> {
@@ -100,56 +140,133 @@ impl<'a> Aggregate<'a> {
     pub fn new(filter: Filter<'a>) -> Aggregate<'a> {
         Aggregate {
             filter,
-            figures: [Vec::new(), Vec::new()],
+            timeline: Timeline::default(),
+            tables: vec![Vec::new(); 1 + SLOTS],
             unfinished: Vec::new(),
             longest: Vec::new(),
             tasks: Vec::new(),
-            booted: HashMap::new(),
+            stands: Vec::new(),
+            stand: Stand::default(),
             active: Vec::new(),
             bar: 0,
             idle: 0,
+            table: FIRST,
+            slot: 0,
+            until: u64::MAX,
             task: TaskId(0),
             cpu: 0,
+            away: 0,
+            in_since: 0,
         }
+    }
+
+    /// With a table for each phase.
+    pub fn by_phase(mut self, timeline: Timeline) -> Aggregate<'a> {
+        self.timeline = timeline;
+        self
     }
 
     /// Figures of a function over all tasks.
     pub fn all(&self, function: Function) -> Figures {
-        let mut sum = self.figures[0][function.index()];
-        sum.add(&self.figures[1][function.index()]);
+        let mut sum = self.idle(function);
+        sum.add(&self.busy(function));
         sum
     }
 
-    /// The attached task did the booting and begins to idle: the time of its open frames so far is
-    /// booting's.
-    #[cold]
-    fn begin_idling(&mut self, id: TaskId, task: &Task, time: u64) {
-        let elapsed =
-            |frame: &Frame| time.saturating_sub(frame.start).saturating_sub(task.away.wrapping_sub(frame.away));
-        let mut credits = Vec::new();
-        for (depth, frame) in task.frames.iter().enumerate() {
-            let total = elapsed(frame);
-            let inner = task.frames.get(depth + 1).map_or(0, elapsed);
-            let own = total.saturating_sub(frame.children).saturating_sub(inner);
-            let passes = self.filter.may_pass(frame.function, depth, frame.start, true);
-            if passes {
-                let figures = &mut self.figures[0][frame.function.index()];
-                figures.own = figures.own.saturating_add(own);
-                let outermost = task.frames[..depth].iter().all(|outer| outer.function != frame.function);
-                figures.total = figures.total.saturating_add(if outermost { total } else { 0 });
-                let sum = &mut self.tasks[id.index()][0].0;
-                *sum = sum.saturating_add(own);
-            }
-            credits.push((own, total));
-        }
-        self.booted.insert(id, credits);
+    /// Those of tasks that are not idling.
+    pub fn busy(&self, function: Function) -> Figures {
+        let mut sum = Figures::default();
+        (0..SLOTS).for_each(|slot| sum.add(&self.in_slot(function, slot)));
+        sum
     }
 
-    /// What of the call at a depth was counted when its task began to idle.
-    fn take_booted(&mut self, depth: usize) -> Option<(u64, u64)> {
-        let credits = self.booted.get_mut(&self.task)?;
-        let credit = credits.get(depth).copied();
-        credits.truncate(depth);
+    /// Those of idling tasks.
+    pub fn idle(&self, function: Function) -> Figures {
+        self.tables[IDLE].get(function.index()).copied().unwrap_or_default()
+    }
+
+    /// Those of tasks that are not idling, in a phase; calls count where they began. Calls that
+    /// returned have their shortest and longest where they ended.
+    pub fn in_slot(&self, function: Function, slot: usize) -> Figures {
+        self.tables[FIRST + slot].get(function.index()).copied().unwrap_or_default()
+    }
+
+    /// Makes the table of `slot` (or of idling) the one that counts.
+    fn turn_to(&mut self, slot: usize) {
+        self.slot = slot;
+        let table = if self.idle == 1 { IDLE } else { FIRST + slot };
+        let functions = self.active.len();
+        let lines: usize = self.tables.iter().map(Vec::len).sum();
+        let more = functions.saturating_sub(self.tables[table].len());
+        // No room for another line: phases are not told apart any more.
+        let full = more > 0 && table > FIRST && lines + more > MOST_LINES;
+        self.table = if full { FIRST } else { table };
+        if self.tables[self.table].len() < functions {
+            self.tables[self.table].resize(functions, Figures::default());
+        }
+    }
+
+    /// It is a later phase now: the open calls' time up to its begin belongs to the phases before.
+    #[cold]
+    #[inline(never)]
+    fn turn(&mut self, frames: &[Frame], time: u64) {
+        while time >= self.until {
+            if self.idle == 0 {
+                self.credit(frames, self.until);
+            }
+            let (slot, until) = self.timeline.at(self.until);
+            self.until = until;
+            self.turn_to(slot);
+        }
+        self.stand.slot = Some(self.slot);
+    }
+
+    /// The same when a call ends, which is no frame any more.
+    #[cold]
+    fn turn_at_leave(&mut self, frames: &[Frame], call: &Call) {
+        let mut all = frames.to_vec();
+        let gone = call.end.saturating_sub(call.start).saturating_sub(call.total);
+        all.push(Frame {
+            function: call.function,
+            start: call.start,
+            away: self.away.wrapping_sub(gone),
+            children: call.total.saturating_sub(call.own),
+            longest_child: call.longest_child,
+        });
+        self.turn(&all, call.end);
+    }
+
+    /// Counts the time of the attached task's open calls up to `time` in the present table.
+    fn credit(&mut self, frames: &[Frame], time: u64) {
+        let (away, time) = (self.away, time.max(self.in_since));
+        let elapsed = |frame: &Frame| time.saturating_sub(frame.start).saturating_sub(away.wrapping_sub(frame.away));
+        let mut seen = HashSet::new();
+        let mut inside = false;
+        self.stand.credits.resize(frames.len(), (0, 0));
+        for (depth, frame) in frames.iter().enumerate() {
+            let total = elapsed(frame);
+            let inner = frames.get(depth + 1).map_or(0, elapsed);
+            let own = total.saturating_sub(frame.children).saturating_sub(inner);
+            let outermost = seen.insert(frame.function);
+            // Too short so far: it counts as a whole when it ends, or from the next time on.
+            if !self.filter.open_passes(frame, depth, &mut inside) || total < self.filter.min() {
+                continue;
+            }
+            let before = std::mem::replace(&mut self.stand.credits[depth], (own, total));
+            let (own, total) = (own.saturating_sub(before.0), total.saturating_sub(before.1));
+            let figures = &mut self.tables[self.table][frame.function.index()];
+            figures.own = figures.own.saturating_add(own);
+            figures.total = figures.total.saturating_add(if outermost { total } else { 0 });
+            let sum = &mut self.tasks[self.task.index()][0].0;
+            *sum = sum.saturating_add(own);
+        }
+    }
+
+    /// What of the call at a depth was counted before.
+    #[cold]
+    fn take_credit(&mut self, depth: usize) -> (u64, u64) {
+        let credit = self.stand.credits.get(depth).copied().unwrap_or_default();
+        self.stand.credits.truncate(depth);
         credit
     }
 
@@ -177,41 +294,67 @@ impl<'a> Aggregate<'a> {
 impl Sink for Aggregate<'_> {
     fn begin(&mut self, time: u64) {
         self.filter.begin(time);
+        self.timeline.begin(time);
     }
 
     fn function(&mut self, _function: Function, site: Site<'_>) {
         self.filter.function(site);
-        self.figures[0].push(Figures::default());
-        self.figures[1].push(Figures::default());
+        self.tables[self.table].push(Figures::default());
         self.unfinished.push(Unfinished::default());
         self.active.push(0);
     }
 
     fn attach(&mut self, id: TaskId, task: &Task, cpu: u32, time: u64) {
         self.filter.attach(id, task, cpu);
-        self.idle = usize::from(task.is_idling());
         self.task = id;
         self.cpu = cpu;
+        (self.away, self.in_since) = (task.away, task.in_since);
         if self.tasks.len() <= id.index() {
             self.tasks.resize(id.index() + 1, [(0, 0); 2]);
+            self.stands.resize(id.index() + 1, Stand::default());
         }
+        self.stand = std::mem::take(&mut self.stands[id.index()]);
         for frame in &task.frames {
             self.active[frame.function.index()] += 1;
         }
-        if task.is_idling() && task.boot > 0 && !self.booted.contains_key(&id) {
-            self.begin_idling(id, task, time);
+        let (slot, until) = self.timeline.at(time);
+        let idles = task.is_idling();
+        let begins_to_idle = idles && task.boot > 0 && !self.stand.idles;
+        self.idle = usize::from(idles && !begins_to_idle);
+        match self.stand.slot {
+            // Since its last stretch a phase began, or several.
+            Some(last) if last < slot && !task.frames.is_empty() && self.idle == 0 => {
+                let began = self.timeline.starts().iter().find(|start| start.0 as usize > last);
+                self.until = began.map_or(u64::MAX, |start| start.1);
+                self.turn_to(last);
+                self.turn(&task.frames, time);
+            }
+            _ => self.turn_to(slot),
         }
+        self.until = until;
+        self.stand.slot = Some(slot);
+        if begins_to_idle {
+            // It did the booting: the time of its open frames so far is booting's.
+            self.credit(&task.frames, time);
+            self.idle = 1;
+            self.turn_to(slot);
+        }
+        self.stand.idles |= idles;
     }
 
     fn detach(&mut self, task: &Task) {
         for frame in &task.frames {
             self.active[frame.function.index()] -= 1;
         }
+        self.stands[self.task.index()] = std::mem::take(&mut self.stand);
     }
 
     #[inline]
     fn enter(&mut self, frames: &[Frame]) {
-        if let Some(frame) = frames.last() {
+        if let Some((frame, around)) = frames.split_last() {
+            if frame.start >= self.until {
+                self.turn(around, frame.start);
+            }
             self.filter.enter(frame);
             self.active[frame.function.index()] += 1;
         }
@@ -219,10 +362,13 @@ impl Sink for Aggregate<'_> {
 
     #[inline]
     fn leaf(&mut self, frames: &[Frame], function: Function, start: u64, ticks: u64) {
+        if start >= self.until {
+            self.turn(frames, start);
+        }
         if !self.filter.passes(function, frames.len(), start, ticks, false) {
             return;
         }
-        let figures = &mut self.figures[self.idle][function.index()];
+        let figures = &mut self.tables[self.table][function.index()];
         figures.calls += 1;
         figures.own = figures.own.saturating_add(ticks);
         figures.min = figures.min.min(ticks);
@@ -242,26 +388,34 @@ impl Sink for Aggregate<'_> {
 
     #[inline]
     fn leave(&mut self, frames: &[Frame], call: &Call) {
+        if call.end >= self.until {
+            self.turn_at_leave(frames, call);
+        }
         let index = call.function.index();
         self.active[index] -= 1;
         let passes = self.filter.passes(call.function, frames.len(), call.start, call.total, true);
         self.filter.leave(call.function);
+        // Of a call that began in an earlier phase, or while booting, only what came later counts here.
+        let (mut own, mut total, mut began, mut began_idle) = (call.own, call.total, self.table, self.idle);
+        if frames.len() < self.stand.credits.len() {
+            let credit = self.take_credit(frames.len());
+            (own, total) = (own.saturating_sub(credit.0), total.saturating_sub(credit.1));
+            (began, began_idle) = (FIRST + self.timeline.at(call.start).0, 0);
+        }
         if !passes {
             return;
         }
-        // Of a call that began while booting, only what came later is idling.
-        let booted = if self.idle == 1 { self.take_booted(frames.len()) } else { None };
-        let (own, total) = booted.unwrap_or((0, 0));
-        let figures = &mut self.figures[self.idle][index];
-        figures.own = figures.own.saturating_add(call.own.saturating_sub(own));
+        let figures = &mut self.tables[self.table][index];
+        figures.own = figures.own.saturating_add(own);
         if self.active[index] == 0 {
-            figures.total = figures.total.saturating_add(call.total.saturating_sub(total));
+            figures.total = figures.total.saturating_add(total);
         }
         let task = &mut self.tasks[self.task.index()];
-        task[self.idle].0 = task[self.idle].0.saturating_add(call.own.saturating_sub(own));
-        let began = if booted.is_some() { 0 } else { self.idle };
-        task[began].1 += 1;
-        let figures = &mut self.figures[began][index];
+        task[self.idle].0 = task[self.idle].0.saturating_add(own);
+        task[began_idle].1 += 1;
+        // A table that has no line for it had no room.
+        let began = if self.tables[began].len() > index { began } else { self.table };
+        let figures = &mut self.tables[began][index];
         figures.calls += 1;
         match call.how {
             How::Returned => {
@@ -274,6 +428,19 @@ impl Sink for Aggregate<'_> {
             How::TaskEnded => self.unfinished[index].ended += 1,
             How::Cut => self.unfinished[index].cut += 1,
             How::Open => self.unfinished[index].open += 1,
+        }
+    }
+
+    fn mark(&mut self, task: &Task, time: u64, mark: Mark, _value: u32) {
+        let Mark::Phase(number) = mark else { return };
+        let Some(phase) = bootlevel::Phase::from_u8(number) else { return };
+        if self.timeline.learn(phase, time) {
+            // The phase that the mark has taught begins now; one that was known may have begun.
+            self.until =
+                self.timeline.starts().iter().find(|start| start.0 as usize > self.slot).map_or(u64::MAX, |s| s.1);
+            if time >= self.until {
+                self.turn(&task.frames, time);
+            }
         }
     }
 }

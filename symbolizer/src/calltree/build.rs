@@ -18,6 +18,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
 use early_ftrace_format::event::Event as Full;
+use early_ftrace_format::mark::Mark;
 use early_ftrace_format::word::KERNEL_HIGH;
 
 use super::cursor::{Cursor, Next};
@@ -290,14 +291,20 @@ impl<S: Sink> Builder<'_, S> {
                 self.totals.unwritten += 1;
                 self.lose_here(cursor, Note::Gap("a slot was reserved and never written".to_owned()));
             }
-            Rare::Event(Full::End { reason, .. }) => cursor.end = Some(reason),
             Rare::Event(Full::Mark { mark, value, time }) => {
+                if matches!(mark, Mark::Unknown(_)) {
+                    self.totals.other += 1;
+                }
+                if let Some(task) = current {
+                    self.sink.mark(task, time, mark, value);
+                }
                 let Totals { modules, sites, .. } = &mut self.totals;
                 let loaded = cursor.current.and_then(|task| modules.mark(task, mark, value, time));
                 if let Some((id, change)) = loaded {
                     sites.loaded(id, &modules.all[id.index()], &change);
                 }
             }
+            Rare::Event(Full::End { reason, .. }) => cursor.end = Some(reason),
             Rare::Event(_) => self.totals.other += 1,
         }
         None
@@ -348,7 +355,7 @@ impl<S: Sink> Builder<'_, S> {
         if let Some(other) = task.running.filter(|&on| on != cursor.cpu) {
             // It cannot be on two CPUs: its leave of the other one is missing.
             self.totals.mismatches += 1;
-            task.switch_out(cursor.now);
+            leave_cpu(self.sink, task, cursor.now);
             task.cpu = other;
         }
         task.switch_in(cursor.cpu, cursor.now);
@@ -362,7 +369,7 @@ impl<S: Sink> Builder<'_, S> {
         let Some(id) = cursor.current.take() else { return };
         let task = &mut self.tasks.all[id.index()];
         if task.running == Some(cursor.cpu) {
-            task.switch_out(time);
+            leave_cpu(self.sink, task, time);
         }
         if task.ended && !task.frames.is_empty() {
             self.close_detached(id, time, How::TaskEnded);
@@ -405,7 +412,7 @@ impl<S: Sink> Builder<'_, S> {
             if let Some(id) = cursor.current {
                 let task = &mut self.tasks.all[id.index()];
                 if task.running == Some(cursor.cpu) {
-                    task.switch_out(cursor.now);
+                    leave_cpu(self.sink, task, cursor.now);
                 }
             }
         }
@@ -431,6 +438,12 @@ fn new_function<S: Sink>(sink: &mut S, sites: &mut Sites, modules: &Modules, eve
         sink.function(function, Site { address: site, module: module.and_then(|id| modules.get(id)) });
     }
     function
+}
+
+/// A task leaves its CPU.
+fn leave_cpu<S: Sink>(sink: &mut S, task: &mut Task, time: u64) {
+    sink.ran(task, task.in_since, time);
+    task.switch_out(time);
 }
 
 /// Closes all frames of the attached task, innermost first. How many.

@@ -2,6 +2,8 @@
 //! Which calls a sink wants. In: what the user asked for, and the state of the stretch that is
 //! attached. Out: yes or no for each call. Never here: parsing of the command line, printing.
 
+use std::ops::Range;
+
 use wildmatch::WildMatch;
 
 use super::sites::{Function, Site};
@@ -42,6 +44,9 @@ pub struct Wanted {
     pub from: Option<u64>,
     /// Calls that begin before this time, in ticks since the trace began.
     pub to: Option<u64>,
+    /// Calls that begin in one of these spans of time, in ticks of the counter itself; in order, and none
+    /// reaches into the next.
+    pub spans: Option<Vec<Range<u64>>>,
     /// Calls on these CPUs.
     pub cpus: Option<Vec<u32>>,
     /// Calls of tasks that have such a name, then or at their end.
@@ -62,6 +67,7 @@ impl Wanted {
             && self.min.is_none()
             && self.from.is_none()
             && self.to.is_none()
+            && self.spans.is_none()
             && self.cpus.is_none()
             && self.tasks.is_none()
             && self.pids.is_empty()
@@ -152,13 +158,30 @@ impl<'a> Filter<'a> {
             return true;
         }
         let (name, opens) = self.flags[function.index()];
+        self.stretch && name && (self.inside > 0 || (!open && opens)) && self.conditions(depth, start)
+    }
+
+    /// Whether an open frame of the stretch is wanted, before its duration is known. Frames are asked
+    /// about from the outermost inwards, with the same `inside`, which begins as false.
+    pub fn open_passes(&self, frame: &Frame, depth: usize, inside: &mut bool) -> bool {
+        if self.everything {
+            return true;
+        }
+        let (name, opens) = self.flags[frame.function.index()];
+        *inside |= opens;
+        self.stretch && name && *inside && self.conditions(depth, frame.start)
+    }
+
+    /// What hangs on where and when a call begins.
+    fn conditions(&self, depth: usize, start: u64) -> bool {
         let since = start.saturating_sub(self.begin);
-        self.stretch
-            && name
-            && (self.inside > 0 || (!open && opens))
-            && self.wanted.depth.is_none_or(|most| depth < most)
+        self.wanted.depth.is_none_or(|most| depth < most)
             && self.wanted.from.is_none_or(|from| since >= from)
             && self.wanted.to.is_none_or(|to| since < to)
+            && self.wanted.spans.as_ref().is_none_or(|spans| {
+                let after = spans.partition_point(|span| span.start <= start);
+                after > 0 && spans[after - 1].contains(&start)
+            })
     }
 
     /// The shortest call that is wanted.

@@ -2,6 +2,8 @@
 //! What a consumer of call trees implements. In: stretches of one task on one CPU, and within them
 //! calls. Out: nothing; a sink keeps or prints what it wants. Never here: where the calls come from.
 
+use early_ftrace_format::mark::Mark;
+
 use super::sites::{Function, Site};
 use super::task::{Frame, Task, TaskId};
 
@@ -67,6 +69,10 @@ pub trait Sink {
     fn leave(&mut self, frames: &[Frame], call: &Call);
     /// Something is missing on `cpu`; comes inside and outside stretches.
     fn note(&mut self, _cpu: u32, _time: u64, _note: &Note) {}
+    /// The attached task wrote a mark, in order with its calls.
+    fn mark(&mut self, _task: &Task, _time: u64, _mark: Mark, _value: u32) {}
+    /// A task was on a CPU; comes when it leaves the CPU, outside stretches.
+    fn ran(&mut self, _task: &Task, _from: u64, _to: u64) {}
 }
 
 /// A sink that wants nothing: for the totals alone.

@@ -29,7 +29,8 @@ pub(super) fn chunk(seq: u64, tsc: u64, lost: u64, pid: u32, events: &[Event]) -
 
 pub(super) struct Built {
     pub totals: Totals,
-    figures: [Vec<Figures>; 2],
+    /// Of each function: in tasks that idle not, and in those that do.
+    figures: Vec<[Figures; 2]>,
     unfinished: Vec<Unfinished>,
     pub longest: Vec<super::aggregate::Long>,
 }
@@ -41,8 +42,8 @@ impl Built {
 
     pub(super) fn of(&self, site: u64) -> Figures {
         self.index(site).map_or_else(Figures::default, |index| {
-            let mut sum = self.figures[0][index];
-            sum.add(&self.figures[1][index]);
+            let mut sum = self.figures[index][0];
+            sum.add(&self.figures[index][1]);
             sum
         })
     }
@@ -53,7 +54,7 @@ impl Built {
     }
 
     fn idle(&self, site: u64) -> Figures {
-        self.index(site).map_or_else(Figures::default, |index| self.figures[1][index])
+        self.index(site).map_or_else(Figures::default, |index| self.figures[index][1])
     }
 
     fn unfinished(&self, site: u64) -> Unfinished {
@@ -70,7 +71,10 @@ pub(super) fn run_wanted(streams: Vec<Vec<Result<Block, Gap>>>, wanted: Wanted) 
     };
     let mut aggregate = Aggregate::new(Filter::new(wanted, &name));
     let totals = pipeline::run(&memory, |pipeline| build(pipeline, &mut aggregate, |_| {}));
-    let Aggregate { figures, unfinished, longest, .. } = aggregate;
+    let figures = (0..totals.sites.addresses().len() as u32)
+        .map(|number| [aggregate.busy(Function(number)), aggregate.idle(Function(number))])
+        .collect();
+    let Aggregate { unfinished, longest, .. } = aggregate;
     Built { totals, figures, unfinished, longest }
 }
 
@@ -369,11 +373,67 @@ fn booting_in_the_idle_task_is_not_idling() {
     )]]);
     // A: 100 while booting, 100 while idling; it made calls of 10 + 70 and of 10 + 20 + 60.
     let index = built.index(A).unwrap();
-    assert_eq!(times(built.figures[0][index]), (1, 100, 20));
+    assert_eq!(times(built.figures[index][0]), (1, 100, 20));
     assert_eq!(times(built.idle(A)), (0, 100, 10));
     // C: the first began while booting, the second while idling.
     assert_eq!(times(built.idle(C)), (1, 30 + 60, 20 + 60));
     assert_eq!(times(built.of(C)), (2, 70 + 30 + 60, 70 + 20 + 60));
     let swapper = &built.totals.tasks[0];
     assert_eq!((swapper.boot, swapper.on_cpu), (100, 200));
+}
+
+#[test]
+fn time_goes_to_the_phases_in_which_it_was_spent() {
+    use bootlevel::Phase;
+
+    use super::phases::Timeline;
+    use early_ftrace_format::mark::Mark;
+
+    let mark = |phase: Phase, time| Event::Mark { mark: Mark::Phase(phase as u8), value: 0, time };
+    // A spans three phases; task 1 is away from 150 to 250, while fs begins; on CPU 1, B spans two.
+    let streams = || {
+        vec![
+            vec![chunk(
+                0,
+                0,
+                0,
+                1,
+                &[
+                    mark(Phase::Start, 0),
+                    enter(A, 10),
+                    mark(Phase::Early, 100),
+                    leaf(C, 110, 120),
+                    switch(0, 150),
+                    switch(1, 250),
+                    leaf(C, 260, 290),
+                    exit(300),
+                ],
+            )],
+            vec![chunk(0, 0, 0, 2, &[enter(B, 50), mark(Phase::Fs, 200), exit(240)])],
+        ]
+    };
+    let known = vec![(Phase::Start, 0), (Phase::Early, 100), (Phase::Fs, 200)];
+    let name = |_: Site<'_>| String::new();
+    let mut aggregate = Aggregate::new(Filter::new(Wanted::default(), &name)).by_phase(Timeline::new(known));
+    let memory = Memory { streams: (0u32..).zip(streams()).collect() };
+    let totals = pipeline::run(&memory, |pipeline| build(pipeline, &mut aggregate, |_| {}));
+    let in_phase = |site: u64, phase: Phase| {
+        let index = totals.sites.addresses().position(|address| address == site).unwrap();
+        times(aggregate.in_slot(Function(index as u32), phase as usize))
+    };
+    assert_eq!(in_phase(A, Phase::Start), (1, 90, 90));
+    assert_eq!(in_phase(A, Phase::Early), (0, 50, 40));
+    assert_eq!(in_phase(A, Phase::Fs), (0, 50, 20));
+    assert_eq!(in_phase(C, Phase::Early), (1, 10, 10));
+    assert_eq!(in_phase(C, Phase::Fs), (1, 30, 30));
+    assert_eq!(in_phase(B, Phase::Start), (1, 50, 50));
+    assert_eq!(in_phase(B, Phase::Early), (0, 100, 100));
+    assert_eq!(in_phase(B, Phase::Fs), (0, 40, 40));
+    // Told apart or not, the sums are the same.
+    let whole = run(streams());
+    for site in [A, B, C] {
+        let index = totals.sites.addresses().position(|address| address == site).unwrap();
+        assert_eq!(aggregate.all(Function(index as u32)), whole.of(site));
+    }
+    assert_eq!(totals.other, 0);
 }

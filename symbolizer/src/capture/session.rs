@@ -130,6 +130,7 @@ impl Session {
         self.meta.depth_overflows = now.depth_overflows;
         self.meta.stacks_exhausted = now.stacks_exhausted;
         self.meta.cpus_untraced = now.cpus_untraced;
+        self.meta.take_phases(&now);
         self.meta.warnings = self.drainer.warnings().to_vec();
     }
 }

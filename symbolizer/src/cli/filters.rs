@@ -2,8 +2,12 @@
 //! The options that choose calls. In: arguments. Out: a [`Wanted`], and the same in words. Never here:
 //! filtering.
 
+use std::ops::Range;
+
+use bootlevel::Phase;
 use clap::Args;
 use symbolizer::calltree::filter::{Globs, Wanted};
+use symbolizer::calltree::phases::Timeline;
 use symbolizer::report::units::Clock;
 
 /// Which calls count; conditions of different options must all hold.
@@ -31,6 +35,9 @@ pub struct Filters {
     /// Only calls on these CPUs, e.g. 0,2
     #[arg(long, value_name = "N", value_delimiter = ',')]
     cpu: Vec<u32>,
+    /// Only calls that begin in this phase of the boot, e.g. fs or device,late
+    #[arg(long, value_name = "LEVEL", value_delimiter = ',', value_parser = phase)]
+    level: Vec<Phase>,
     /// Only calls of tasks with such a name (then or at their end) or pid, e.g. 'kworker*' or 1 (may be repeated)
     #[arg(long, value_name = "GLOB|PID")]
     task: Vec<String>,
@@ -74,8 +81,35 @@ impl Span {
 }
 
 impl Filters {
-    /// What was asked for.
-    pub fn wanted(&self, clock: Clock) -> anyhow::Result<Wanted> {
+    /// Whether phases must be known to tell what was asked for.
+    pub fn by_level(&self) -> bool {
+        !self.level.is_empty()
+    }
+
+    /// When the phases asked for ran. None but the last ends without the next one's begin.
+    fn spans(&self, timeline: &Timeline) -> anyhow::Result<Option<Vec<Range<u64>>>> {
+        if self.level.is_empty() {
+            return Ok(None);
+        }
+        let starts = timeline.starts();
+        anyhow::ensure!(!starts.is_empty(), "--level: the trace does not tell its levels: its guest wrote no marks");
+        let mut spans = Vec::new();
+        for (index, &(phase, began)) in starts.iter().enumerate() {
+            // What comes before the first mark is of the first phase, as in the tables.
+            let from = if index == 0 && phase == Phase::Start { 0 } else { began };
+            if self.level.contains(&phase) {
+                spans.push(from..starts.get(index + 1).map_or(u64::MAX, |next| next.1));
+            }
+        }
+        if let Some(missing) = self.level.iter().find(|level| starts.iter().all(|start| start.0 != **level)) {
+            let known: Vec<&str> = starts.iter().map(|start| start.0.name()).collect();
+            anyhow::bail!("--level {}: not in the trace, which has {}", missing.name(), known.join(", "));
+        }
+        Ok(Some(spans))
+    }
+
+    /// What was asked for; `timeline` knows the phases if [`Filters::by_level`].
+    pub fn wanted(&self, clock: Clock, timeline: &Timeline) -> anyhow::Result<Wanted> {
         let span = |span: Option<Span>| span.map(|span| span.ticks(clock)).transpose();
         let (pids, names): (Vec<&String>, Vec<&String>) = self.task.iter().partition(|t| t.parse::<u32>().is_ok());
         Ok(Wanted {
@@ -85,6 +119,7 @@ impl Filters {
             min: span(self.min)?,
             from: span(self.from)?,
             to: span(self.to)?,
+            spans: self.spans(timeline)?,
             cpus: (!self.cpu.is_empty()).then(|| self.cpu.clone()),
             tasks: globs(names.into_iter())?,
             last_names: Vec::new(),
@@ -103,6 +138,7 @@ impl Filters {
         list("calls of", &self.function);
         list("inside", &self.inside);
         list("in tasks", &self.task);
+        list("in level", &self.level.iter().map(|level| level.name().to_owned()).collect::<Vec<_>>());
         list("on CPU", &self.cpu.iter().map(u32::to_string).collect::<Vec<_>>());
         if let Some(depth) = self.depth {
             words.push(format!("at most {depth} deep"));
@@ -114,6 +150,15 @@ impl Filters {
         }
         Ok((!words.is_empty()).then(|| words.join(", ")))
     }
+}
+
+fn phase(text: &str) -> Result<Phase, String> {
+    // Nothing of it is in a trace.
+    let known = || Phase::ALL.into_iter().filter(|&phase| phase != Phase::Firmware);
+    known().find(|phase| phase.name() == text).ok_or_else(|| {
+        let names: Vec<&str> = known().map(Phase::name).collect();
+        format!("no such level; there are {}", names.join(", "))
+    })
 }
 
 /// A class such as `[ab]` would be taken by its letters, and match nothing; only a module stands in

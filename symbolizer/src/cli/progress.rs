@@ -93,7 +93,11 @@ pub fn summary(meta: &Meta, output: &Path, vmlinux: Option<&Path>) {
         eprintln!("symbolize: warning: {warning}");
     }
     if totals.events == 0 {
-        eprintln!("symbolize: no event came: was it the traced kernel that ran?");
+        match meta.state.as_str() {
+            "off" => eprintln!("symbolize: no event came: hypergraph=off on the kernel command line says so"),
+            "on" => eprintln!("symbolize: no event came: nothing ran that hypergraph= on the command line asks for"),
+            _ => eprintln!("symbolize: no event came: was it the traced kernel that ran?"),
+        }
         return;
     }
     let vmlinux = vmlinux.map_or("VMLINUX".into(), |path| super::quoted(&path.display().to_string()));

@@ -8,11 +8,16 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use symbolizer::calltree::aggregate::Aggregate;
+use symbolizer::calltree::both::Both;
+use symbolizer::calltree::levels::Levels;
+use symbolizer::calltree::phases::Timeline;
 use symbolizer::calltree::sink::Nothing;
 use symbolizer::calltree::{self, Filter, Site, Task};
 use symbolizer::decode::pipeline;
+use symbolizer::report::levels::Boot;
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::{CALL, Coverage, Named};
+use symbolizer::report::text::By;
 use symbolizer::report::units::Clock;
 use symbolizer::report::{Names, Report, json, text, tree};
 use symbolizer::resolve::{ModuleFiles, Vmlinux};
@@ -23,6 +28,9 @@ use super::phases::Phases;
 
 /// Lines of a table unless told otherwise.
 const TOP: usize = 15;
+
+/// The same for each level, with `--by level`.
+const OF_A_LEVEL: usize = 5;
 
 /// Columns of text where there is no terminal.
 const WIDTH: usize = 100;
@@ -43,6 +51,9 @@ pub struct Args {
     /// Lines of each table [default: 15]; of functions in JSON [default: all]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
+    /// What to sum up by, in text; --top says how many of each [default: all of it, in a few lines each]
+    #[arg(long, value_enum, conflicts_with = "sort")]
+    by: Option<By>,
     /// Only the table in this order [default: tables by self time, calls and total time]
     #[arg(long, value_name = "KEY", value_enum)]
     sort: Option<Sort>,
@@ -95,7 +106,15 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 
     let clock = Clock::new(trace.meta().tsc_khz);
     let name_of = |site: Site<'_>| names.quick(site).name;
-    let mut wanted = args.filters.wanted(clock)?;
+    let mut timeline = Timeline::new(trace.meta().phases());
+    if timeline.starts().is_empty() && args.filters.by_level() {
+        // The recorder was killed: only the marks know.
+        let mut levels = Levels::new(timeline, None, None);
+        pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut levels, |_| {}));
+        timeline = levels.timeline;
+        phases.done("phases of the boot");
+    }
+    let mut wanted = args.filters.wanted(clock, &timeline)?;
     if wanted.tasks.is_some() {
         let totals = pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut Nothing, |_| {}));
         wanted.last_names = totals.tasks.iter().map(Task::label).collect();
@@ -108,14 +127,21 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     }
 
     phases.work("rebuilding calls", words);
-    let mut aggregate = Aggregate::new(filter);
-    let totals = pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut aggregate, |words| phases.at(words)));
+    let mut aggregate = Aggregate::new(filter).by_phase(timeline.clone());
+    let site = |name| names.site_of(name);
+    let mut levels = Levels::new(timeline, site("async_run_entry_fn"), site("deferred_probe_work_func"));
+    let totals = pipeline::run(&trace, |pipeline| {
+        calltree::build(pipeline, &mut Both(&mut aggregate, &mut levels), |words| phases.at(words))
+    });
+    levels.finish(totals.last, &totals.tasks);
     phases.done("decode, rebuild calls");
     let named = names.resolve(totals.functions())?;
     phases.done("read the DWARF");
     let coverage = Coverage::of(names.call_sites(), &named);
     let filtered = args.filters.words(clock)?;
     let sort = args.sort.unwrap_or(Sort::Own);
+    let bytes = trace.cpus().iter().flat_map(|cpu| cpu.blocks()).map(|block| block.size).sum();
+    let boot = Boot::new(&levels, &aggregate, &totals, &names, bytes);
     let sources = Sources {
         meta: trace.meta(),
         build_id: names.build_id(),
@@ -125,6 +151,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         named,
         coverage,
         nameless: names.nameless(),
+        boot,
     };
     let mut report = Report::new(sources, sort, filtered);
     if args.inlines {
@@ -151,7 +178,12 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             let mut whole = Vec::new();
             let options = text::Options {
                 width: width(args.width),
-                top: args.top.unwrap_or(TOP),
+                top: args.top.unwrap_or(match args.by {
+                    Some(By::Level) => OF_A_LEVEL,
+                    Some(By::Initcall | By::Module) => usize::MAX,
+                    Some(By::Function) | None => TOP,
+                }),
+                by: args.by,
                 sort: args.sort,
                 lines: args.lines,
             };

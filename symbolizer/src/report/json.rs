@@ -6,6 +6,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use super::levels_json;
 use super::model::{End, FunctionRow, Report};
 use super::units::Clock;
 
@@ -25,6 +26,8 @@ struct Document<'a> {
     open: Vec<OpenJson<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inlined: Vec<InlinedJson<'a>>,
+    #[serde(flatten)]
+    boot: levels_json::BootJson<'a>,
 }
 
 #[derive(Serialize)]
@@ -230,6 +233,7 @@ pub fn write(report: &Report<'_>, top: Option<usize>, mut out: impl Write) -> st
             .iter()
             .map(|(cpu, offset, reason)| GapJson { cpu: *cpu, offset: *offset, reason })
             .collect(),
+        boot: levels_json::boot(&report.boot, clock),
         inlined: report
             .inlined
             .iter()

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use early_ftrace_format::word::EndReason;
 
+use super::levels::Boot;
 use super::names::{Coverage, Named};
 use super::units::Clock;
 use crate::calltree::aggregate::{Aggregate, Figures, Unfinished};
@@ -160,6 +161,8 @@ pub struct Report<'a> {
     pub longest: Vec<LongRow>,
     /// By task.
     pub open: Vec<OpenRow>,
+    /// Phases, initcalls and options.
+    pub boot: Boot,
     /// What is inlined into the first functions, if that was asked for: name and parts.
     pub inlined: Vec<(String, Vec<Inlined>)>,
 }
@@ -182,12 +185,14 @@ pub struct Sources<'a, 'b> {
     pub coverage: Coverage,
     /// Modules whose functions have no names, and why.
     pub nameless: Vec<(String, Missing)>,
+    /// Phases, initcalls and options.
+    pub boot: Boot,
 }
 
 impl<'a> Report<'a> {
     /// Puts a report together.
     pub fn new(sources: Sources<'a, '_>, sort: Sort, filtered: Option<String>) -> Report<'a> {
-        let Sources { meta, build_id, slide, totals, aggregate, named, coverage, nameless } = sources;
+        let Sources { meta, build_id, slide, totals, aggregate, named, coverage, nameless, boot } = sources;
         let name = |function: Function| {
             named.get(function.index()).map_or_else(|| "[unknown]".to_owned(), |named| named.name.clone())
         };
@@ -236,6 +241,7 @@ impl<'a> Report<'a> {
             tasks: task_rows(totals, aggregate),
             longest,
             open,
+            boot,
             inlined: Vec::new(),
         }
     }
@@ -279,7 +285,7 @@ fn function_rows(named: Vec<Named>, aggregate: &Aggregate<'_>, by: Sort) -> Vec<
             FunctionRow {
                 named,
                 all: aggregate.all(function),
-                idle: aggregate.figures[1][index],
+                idle: aggregate.idle(function),
                 unfinished: aggregate.unfinished[index],
             }
         })

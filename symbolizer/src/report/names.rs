@@ -180,6 +180,14 @@ impl<'a> Names<'a> {
         image::call_sites(&self.elf)
     }
 
+    /// What the guest records of a function: the address after its call of `__fentry__`, which is its
+    /// first instruction, or comes after `endbr64`.
+    pub fn site_of(&self, name: &str) -> Option<u64> {
+        let address = self.symbols.named(name)?.address;
+        let landing = if image::has_endbr(&self.elf, address) { 4 } else { 0 };
+        address.checked_add(landing + CALL)
+    }
+
     /// The function of a site by the symbol tables alone.
     pub fn quick<'s>(&self, site: impl Into<Site<'s>>) -> Named {
         self.find(site.into()).0

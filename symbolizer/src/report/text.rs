@@ -5,10 +5,23 @@
 use std::io::{self, Write};
 
 use super::model::{End, Report, Sort};
-use super::sections;
 use super::style::{DIM, HEADING, WARN, printable, wrap};
 use super::units::{count, percent};
+use super::{levels_text, sections};
 use crate::resolve::Missing;
+
+/// What the report is ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum By {
+    /// The phases of the boot, with the initcalls and functions of each
+    Level,
+    /// All initcalls, longest first
+    Initcall,
+    /// Functions, as without --by but without the rest
+    Function,
+    /// Modules, and what would be modules if it were not built in, by the time of their initcalls
+    Module,
+}
 
 /// What of the report is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +30,8 @@ pub struct Options {
     pub width: usize,
     /// Lines of each table.
     pub top: usize,
+    /// Only what this asks for; else all.
+    pub by: Option<By>,
     /// Only the table in this order; else those by self time, calls and total time.
     pub sort: Option<Sort>,
     /// Source file and line in the tables.
@@ -30,6 +45,40 @@ pub struct Options {
 pub fn write(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::Result<()> {
     header(report, options.width, out)?;
     damage(report, options.width, out)?;
+    if options.by.is_some_and(|by| by != By::Function)
+        && report.boot.levels.is_empty()
+        && report.boot.initcalls.is_empty()
+    {
+        return writeln!(
+            out,
+            "\nNo marks of levels and initcalls: the trace is of a guest that writes none, or too short"
+        );
+    }
+    match options.by {
+        None => {
+            levels_text::levels(report, options, out)?;
+            levels_text::initcalls(report, options, out)?;
+            levels_text::options(report, options, out)?;
+        }
+        Some(By::Level) => {
+            levels_text::levels(report, options, out)?;
+            levels_text::options(report, options, out)?;
+            return levels_text::blocks(report, options, out);
+        }
+        Some(By::Initcall) => return levels_text::initcalls(report, options, out),
+        Some(By::Module) => return levels_text::modules(report, options, out),
+        Some(By::Function) => return functions(report, options, out),
+    }
+    functions(report, options, out)?;
+    sections::subsystems(report, options, out)?;
+    sections::tasks(report, options, out)?;
+    sections::idle(report, options, out)?;
+    sections::longest(report, options, out)?;
+    sections::inlined(report, options, out)?;
+    sections::open(report, options, out)
+}
+
+fn functions(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::Result<()> {
     match options.sort {
         Some(sort) => sections::functions(report, options, sort, out)?,
         None => {
@@ -38,12 +87,7 @@ pub fn write(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::
             }
         }
     }
-    sections::subsystems(report, options, out)?;
-    sections::tasks(report, options, out)?;
-    sections::idle(report, options, out)?;
-    sections::longest(report, options, out)?;
-    sections::inlined(report, options, out)?;
-    sections::open(report, options, out)
+    Ok(())
 }
 
 fn header(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<()> {

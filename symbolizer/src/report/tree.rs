@@ -8,6 +8,8 @@
 
 use std::io::{self, Write};
 
+use early_ftrace_format::mark::Mark;
+
 use super::names::Named;
 use super::style::{DIM, WARN};
 use super::units::Clock;
@@ -220,6 +222,14 @@ impl<W: Write> Sink for Tree<'_, W> {
             self.line(call.start, Some(call.total), depth, call.function, Form::Whole(call.how));
         }
         self.opened().truncate(depth);
+    }
+
+    fn mark(&mut self, _task: &Task, time: u64, mark: Mark, _value: u32) {
+        let Mark::Phase(number) = mark else { return };
+        let Some(phase) = bootlevel::Phase::from_u8(number).filter(|_| self.failed.is_none()) else { return };
+        let (dim, plain) = &self.dim;
+        let since = self.options.clock.show(time.saturating_sub(self.begin));
+        self.failed = writeln!(self.out, "{dim}--- level {} at {since} ---{plain}", phase.name()).err();
     }
 
     fn note(&mut self, cpu: u32, time: u64, note: &Note) {

@@ -60,6 +60,16 @@ pub fn duration(ns: u64) -> String {
     }
 }
 
+/// Bytes, in decimal units: `540 B`, `5.40 kB`, `54.0 MB`.
+pub fn bytes(value: u64) -> String {
+    match value {
+        0..1_000 => format!("{value} B"),
+        1_000..999_500 => format!("{} kB", three(value as f64 / 1e3)),
+        999_500..999_500_000 => format!("{} MB", three(value as f64 / 1e6)),
+        _ => format!("{} GB", three(value as f64 / 1e9)),
+    }
+}
+
 /// A count with thousands separators.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
@@ -107,6 +117,11 @@ mod tests {
         assert_eq!(Clock::new(Some(1)).ns(u64::MAX), None);
         assert_eq!(Clock::new(Some(0)).ns(1), None);
         assert_eq!(Clock::new(None).show(12_345), "12.3 kt");
+    }
+
+    #[test]
+    fn bytes_have_three_digits_and_a_unit() {
+        assert_eq!([0, 999, 8_372_743, 999_600_000].map(bytes), ["0 B", "999 B", "8.37 MB", "1.00 GB"]);
     }
 
     #[test]

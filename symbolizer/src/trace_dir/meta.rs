@@ -4,6 +4,8 @@
 //! format version.
 
 use super::TraceError;
+use bootlevel::Phase;
+use early_ftrace_format::shared::{Header, ORIGIN_IN_TREE, ORIGIN_INJECTED, State};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Write;
@@ -148,6 +150,12 @@ pub struct Meta {
     pub cpus_untraced: u64,
     /// What went wrong with the recording, for the user.
     pub warnings: Vec<String>,
+    /// Name of each phase that began, and when, in ticks; empty in traces of guests that knew no phases.
+    pub phases: Vec<(String, u64)>,
+    /// How the guest code came into the kernel: `injected` or `in-tree`; empty if not known.
+    pub origin: String,
+    /// What the guest made of its options: `unread`, `off` or `on`; empty if not known.
+    pub state: String,
 }
 
 /// Only what must be right before the rest is looked at.
@@ -202,6 +210,43 @@ impl Meta {
         Ok(meta)
     }
 
+    /// The phases that began, in boot order. What a damaged or hostile trace has that cannot be is left
+    /// out: unknown names, a phase twice, a time before that of an earlier phase.
+    pub fn phases(&self) -> Vec<(Phase, u64)> {
+        let mut last = 0;
+        Phase::ALL
+            .into_iter()
+            .filter_map(|phase| {
+                let (_, time) = self.phases.iter().find(|(name, _)| name == phase.name())?;
+                let in_order = *time != 0 && *time >= last;
+                last = last.max(if in_order { *time } else { 0 });
+                in_order.then_some((phase, *time))
+            })
+            .collect()
+    }
+
+    /// Takes over from the shared header what the guest says of its phases and itself; times before its
+    /// first event cannot be.
+    pub fn take_phases(&mut self, header: &Header) {
+        self.phases = Phase::ALL
+            .into_iter()
+            .filter_map(|phase| Some((phase, *header.phase_began.get(phase as usize)?)))
+            .filter(|&(_, time)| time != 0 && time >= header.first_tsc)
+            .map(|(phase, time)| (phase.name().to_owned(), time))
+            .collect();
+        self.origin = match header.origin {
+            ORIGIN_INJECTED => "injected".to_owned(),
+            ORIGIN_IN_TREE => "in-tree".to_owned(),
+            _ => String::new(),
+        };
+        self.state = match header.state {
+            state if state == State::Unread as u32 => "unread".to_owned(),
+            state if state == State::Off as u32 => "off".to_owned(),
+            state if state == State::On as u32 => "on".to_owned(),
+            _ => String::new(),
+        };
+    }
+
     /// Writes `meta.json` in one step: a reader sees the old or the new one, never a part.
     ///
     /// # Errors
@@ -222,5 +267,43 @@ impl Meta {
             let _ = std::fs::remove_file(&tmp);
             TraceError::io(&path, "write it", e)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(phases: &[(&str, u64)]) -> Meta {
+        let phases = phases.iter().map(|&(name, time)| (name.to_owned(), time)).collect();
+        Meta { phases, ..Meta::default() }
+    }
+
+    #[test]
+    fn phases_that_cannot_be_are_left_out() {
+        let honest = meta(&[("start", 10), ("early", 20), ("fs", 20), ("user", 99)]);
+        let wanted = [(Phase::Start, 10), (Phase::Early, 20), (Phase::Fs, 20), (Phase::User, 99)];
+        assert_eq!(honest.phases(), wanted);
+        let hostile = meta(&[("user", 99), ("fs", 15), ("nonsense", 5), ("early", 20), ("start", 10), ("start", 30)]);
+        assert_eq!(hostile.phases(), [(Phase::Start, 10), (Phase::Early, 20), (Phase::User, 99)]);
+    }
+
+    #[test]
+    fn phases_of_the_shared_header_come_by_their_names() {
+        let mut header: Header = zerocopy::FromZeros::new_zeroed();
+        header.first_tsc = 1000;
+        header.phase_began[Phase::Start as usize] = 1000;
+        header.phase_began[Phase::Smp as usize] = 999;
+        header.phase_began[Phase::Fs as usize] = 5000;
+        header.phase_began[31] = 6000;
+        header.origin = ORIGIN_IN_TREE;
+        header.state = State::On as u32;
+        let mut meta = Meta::default();
+        meta.take_phases(&header);
+        assert_eq!(meta.phases, [("start".to_owned(), 1000), ("fs".to_owned(), 5000)]);
+        assert_eq!((meta.origin.as_str(), meta.state.as_str()), ("in-tree", "on"));
+        (header.origin, header.state) = (7, 7);
+        meta.take_phases(&header);
+        assert_eq!((meta.origin.as_str(), meta.state.as_str()), ("", ""));
     }
 }
