@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! Compiles the guest object from `early-ftrace` and passes it through the gate. In: that crate's
-//! sources. Out: `OUT_DIR/guest.o`, relocatable. The gate refuses an object that could hurt a kernel:
+//! sources. Out: `OUT_DIR/guest.o`, relocatable, and `guest.s`, the same as assembly. The gate refuses an object that could hurt a kernel:
 //! an undefined symbol that nobody will define, a vector register, a way to panic, a section that the
 //! linker in `src/link.rs` does not place.
 
@@ -48,7 +48,8 @@ fn compile(root: &Path, out: &Path, object: &Path) {
     }
     cargo.current_dir(root).args(["rustc", "--quiet", "--locked", "--package", "early-ftrace", "--lib", "--release"]);
     cargo.args(["--target", "x86_64-unknown-linux-gnu", "--target-dir"]).arg(out.join("guest"));
-    cargo.arg("--").arg(format!("--emit=obj={}", object.display()));
+    let assembly = object.with_extension("s");
+    cargo.arg("--").arg(format!("--emit=obj={}", object.display())).arg(format!("--emit=asm={}", assembly.display()));
     for flag in [
         "code-model=kernel",
         "relocation-model=static",
@@ -58,6 +59,8 @@ fn compile(root: &Path, out: &Path, object: &Path) {
         "opt-level=s",
         "force-unwind-tables=no",
         "debuginfo=0",
+        // A jump by a table is an indirect one: not for a kernel with retpolines or IBT.
+        "jump-tables=no",
         "no-vectorize-loops",
         "no-vectorize-slp",
         "overflow-checks=off",

@@ -210,21 +210,29 @@ impl Options {
 /// assert!(bootlevel::selects(line, b"vfs_write"));
 /// assert!(!bootlevel::selects(line, b"vfs_read"));
 /// assert!(!bootlevel::selects(line, b"do_exit"));
+/// assert!(bootlevel::selects(line, b"ext4_fill_super.isra.0"));
 /// ```
 #[inline]
 pub fn selects(line: &[u8], function: &[u8]) -> bool {
     let (mut asked, mut wanted) = (false, false);
+    let plain = Word { at: 0, bytes: function }.cut(b'.').0.bytes;
     for (item, _) in items(line) {
         match item {
             Item::Part(Part::Func(pattern)) => {
                 asked = true;
-                wanted = wanted || crate::glob::matches(pattern, function);
+                wanted = wanted || named(pattern, function, plain);
             }
-            Item::Part(Part::Notrace(pattern)) if crate::glob::matches(pattern, function) => return false,
+            Item::Part(Part::Notrace(pattern)) if named(pattern, function, plain) => return false,
             _ => {}
         }
     }
     wanted || !asked
+}
+
+/// With what a compiler adds (`.isra.0`, `.constprop.0`, `.cold`), or without.
+#[inline]
+fn named(pattern: &[u8], function: &[u8], plain: &[u8]) -> bool {
+    crate::glob::matches(pattern, function) || crate::glob::matches(pattern, plain)
 }
 
 /// The parts and problems of all `hypergraph=` words on a kernel command line, in order, each with its

@@ -278,6 +278,12 @@ impl PhaseSet {
         self.0 >> phase as u32 & 1 != 0
     }
 
+    /// The phases that are in both sets.
+    #[inline]
+    pub const fn and(self, other: PhaseSet) -> PhaseSet {
+        PhaseSet(self.0 & other.0)
+    }
+
     /// Whether no phase is in the set.
     #[inline]
     pub const fn is_empty(self) -> bool {

@@ -7,12 +7,15 @@ use core::ffi::c_void;
 
 /// Declares the facts, with one accessor each, and lists their names for the gate of the object.
 macro_rules! facts {
-    ($($(#[$doc:meta])* $symbol:ident => $name:ident;)*) => {
+    (@addresses $list:ident $($rest:tt)*) => {
+        facts! { @list $list "Kernel symbols whose addresses the object takes: `eft_kernel_` and the name." $($rest)* }
+    };
+    (@list $list:ident $what:literal $($(#[$doc:meta])* $symbol:ident => $name:ident;)*) => {
         unsafe extern "C" {
             $(static $symbol: u8;)*
         }
-        /// The symbols that the object leaves undefined for the injector.
-        pub const FACT_SYMBOLS: &[&str] = &[$(stringify!($symbol)),*];
+        #[doc = $what]
+        pub const $list: &[&str] = &[$(stringify!($symbol)),*];
         $(
             $(#[$doc])*
             #[inline(always)]
@@ -21,6 +24,9 @@ macro_rules! facts {
                 (&raw const $symbol).addr()
             }
         )*
+    };
+    ($($rest:tt)*) => {
+        facts! { @list FACT_SYMBOLS "The symbols that the object leaves undefined for the injector." $($rest)* }
     };
 }
 
@@ -53,6 +59,68 @@ facts! {
     eft_fact_region_size => region_size;
     /// Address of `__per_cpu_offset` (unsigned long per CPU).
     eft_fact_per_cpu_offset => per_cpu_offset;
+    /// Offset of `name` in `struct module`.
+    eft_fact_module_name => module_name;
+}
+
+facts! {
+    @addresses KERNEL_ADDRESSES
+    /// `char boot_command_line[COMMAND_LINE_SIZE]`.
+    eft_kernel_boot_command_line => boot_command_line;
+    /// `struct hvm_start_info pvh_start_info`; 0 without CONFIG_PVH.
+    eft_kernel_pvh_start_info => pvh_start_info;
+    /// `unsigned long __start_mcount_loc[]`: the table of call sites.
+    eft_kernel___start_mcount_loc => mcount_start;
+    /// Its end.
+    eft_kernel___stop_mcount_loc => mcount_stop;
+    /// `__fentry__`.
+    eft_kernel___fentry__ => fentry;
+    /// `_end`: behind the kernel's image.
+    eft_kernel__end => image_end;
+    /// `atomic_t __num_online_cpus`.
+    eft_kernel___num_online_cpus => num_online_cpus;
+    /// `struct cpumask __cpu_online_mask`.
+    eft_kernel___cpu_online_mask => cpu_online_mask;
+    /// First entry of the early level in the table of initcalls.
+    eft_kernel___initcall_start => initcalls_early;
+    /// First entry of the pure level.
+    eft_kernel___initcall0_start => initcalls_pure;
+    /// First entry of the core level.
+    eft_kernel___initcall1_start => initcalls_core;
+    /// First entry of the postcore level.
+    eft_kernel___initcall2_start => initcalls_postcore;
+    /// First entry of the arch level.
+    eft_kernel___initcall3_start => initcalls_arch;
+    /// First entry of the subsys level.
+    eft_kernel___initcall4_start => initcalls_subsys;
+    /// First entry of the fs level.
+    eft_kernel___initcall5_start => initcalls_fs;
+    /// First entry of the rootfs level.
+    eft_kernel___initcallrootfs_start => initcalls_rootfs;
+    /// First entry of the device level.
+    eft_kernel___initcall6_start => initcalls_device;
+    /// First entry of the late level.
+    eft_kernel___initcall7_start => initcalls_late;
+    /// End of the table of initcalls.
+    eft_kernel___initcall_end => initcalls_end;
+    /// `do_one_initcall(initcall_t)`.
+    eft_kernel_do_one_initcall => do_one_initcall;
+    /// `console_init(void)`.
+    eft_kernel_console_init => console_init;
+    /// `kernel_execve(const char *, const char *const *, const char *const *)`.
+    eft_kernel_kernel_execve => kernel_execve;
+    /// `kernel_restart(char *)`.
+    eft_kernel_kernel_restart => kernel_restart;
+    /// `kernel_halt(void)`.
+    eft_kernel_kernel_halt => kernel_halt;
+    /// `kernel_power_off(void)`.
+    eft_kernel_kernel_power_off => kernel_power_off;
+    /// `module_finalize(const Elf_Ehdr *, const Elf_Shdr *, struct module *)`; 0 without CONFIG_MODULES.
+    eft_kernel_module_finalize => module_finalize;
+    /// `irq_enter_rcu(void)`.
+    eft_kernel_irq_enter_rcu => irq_enter_rcu;
+    /// `irq_exit_rcu(void)`.
+    eft_kernel_irq_exit_rcu => irq_exit_rcu;
 }
 
 unsafe extern "C" {
@@ -68,6 +136,18 @@ unsafe extern "C" {
     pub fn eft_kernel_switch_to(prev: *mut c_void, next: *mut c_void) -> *mut c_void;
     /// The kernel's `setup_arch`; reached by a jump only.
     pub fn eft_kernel_setup_arch(command_line: *mut c_void);
+    /// The kernel's `stop_machine(cpu_stop_fn_t, void *, const struct cpumask *)`: runs a function on the
+    /// CPUs of the mask at once, interrupts off; may sleep.
+    pub fn eft_kernel_stop_machine(function: *const u8, data: usize, cpus: usize) -> i32;
+    /// The kernel's `kallsyms_lookup(unsigned long, unsigned long *, unsigned long *, char **, char *)`: a
+    /// pointer to a function's name, or null.
+    pub fn eft_kernel_kallsyms_lookup(
+        address: u64,
+        size: *mut u64,
+        offset: *mut u64,
+        module: *mut usize,
+        buffer: *mut u8,
+    ) -> *const u8;
 }
 
 /// Kernel functions that the object calls or jumps to.
@@ -78,6 +158,8 @@ pub const KERNEL_SYMBOLS: &[&str] = &[
     "eft_kernel_switch_percpu",
     "eft_kernel_switch_to",
     "eft_kernel_setup_arch",
+    "eft_kernel_stop_machine",
+    "eft_kernel_kallsyms_lookup",
 ];
 
 /// `GFP_KERNEL`: `__GFP_RECLAIM | __GFP_IO | __GFP_FS` (include/linux/gfp_types.h, unchanged since 5.0).

@@ -10,7 +10,9 @@
 //! 4. [`ring`]: chunks of this CPU's ring, waiting, loss; [`percpu`]: the few variables behind it;
 //! 5. [`task`]: tasks begin, switch, end; [`boot`]: the few moments of the boot that need a hand;
 //!    [`unwind`]: the kernel's unwinder asks what a return address was;
-//! 6. [`facts`]: everything that differs from kernel to kernel, as symbols that the injector (or the
+//! 6. [`plan`]: what the command line asks for; [`sites`]: the call sites, led to the recorder or to nowhere;
+//!    [`marked`]: the functions whose calls mean something: [`levels`] of the boot, [`modules`];
+//! 7. [`facts`]: everything that differs from kernel to kernel, as symbols that the injector (or the
 //!    kernel's own link) defines.
 //!
 //! The crate is compiled twice: as a library, so that its docs, lints and tests are like any other's,
@@ -20,9 +22,14 @@
 
 pub mod boot;
 pub mod facts;
+pub mod levels;
+pub mod marked;
+pub mod modules;
 pub mod percpu;
+pub mod plan;
 pub mod ring;
 pub mod shadow;
+pub mod sites;
 pub mod slow;
 pub mod task;
 pub mod trampoline;

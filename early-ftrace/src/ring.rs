@@ -7,11 +7,12 @@ use crate::percpu::{
     NO_CHUNK, NO_RING, add_lost, advance, busy, cpu, gave_up, is_slot, limit, lost, now, position, set_anchor,
     set_busy, set_epoch, set_gave_up, set_high, set_limit, set_position, withhold,
 };
-use crate::{facts, percpu, shadow, task};
+use crate::{facts, percpu, plan, shadow, task};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use early_ftrace_format::decode::TimeBase;
 use early_ftrace_format::shared::{
     CHUNK_MAGIC, CHUNK_SIZE, CPU_CONTROL_OFFSET, CPU_CONTROL_STRIDE, ChunkHeader, CpuControl, Header, POLICY_WAIT,
+    State,
 };
 use early_ftrace_format::word::{Kind, control};
 
@@ -59,7 +60,13 @@ pub fn reserve(count: u64, weight: u64) -> Option<u64> {
         // added 8, a group 40, an NMI 8. Back, before anybody adds more. (If an NMI has just opened a
         // chunk, that one is closed early: nothing is lost.)
         set_position(NO_CHUNK);
+        let first = plan::is(State::Unread);
         if !change_chunk(weight) {
+            return None;
+        }
+        plan::announce();
+        if first && !plan::is_live() {
+            // The call that brought us here is not one of those that are asked for.
             return None;
         }
     }
@@ -86,6 +93,10 @@ fn change_chunk(weight: u64) -> bool {
         if is_slot(position()) {
             // An NMI has opened one since the caller looked.
             return true;
+        }
+        if plan::is(State::Off) || (plan::is(State::Unread) && !plan::read()) {
+            set_position(NO_CHUNK);
+            return false;
         }
         let cpu = cpu();
         if cpu == NO_RING {
@@ -178,7 +189,9 @@ fn open(cpu: u32, control: *mut CpuControl, number: u64) {
     // SAFETY: fields of a task that is running here.
     let (pid, depth) = unsafe {
         let top = *shadow::top_of(task);
-        (task::pid_of(task), (top - shadow::base_of(top)) / size_of::<shadow::Frame>() - 1)
+        let base = shadow::base_of(top);
+        let skipped = (*(base as *const shadow::Base)).skipped as usize;
+        (task::pid_of(task), ((top - base) / size_of::<shadow::Frame>()).wrapping_sub(1 + skipped))
     };
     let lost = lost();
     let head = chunk as *mut ChunkHeader;

@@ -6,7 +6,7 @@ use crate::percpu::{epoch, high, irqs_off, now, set_anchor};
 use crate::ring::{put_time, reserve, store};
 use crate::shadow::{CLAIMED, FULL, Frame, RETURN_SLOT, top_of};
 use crate::task;
-use crate::trampoline::eft_return_full;
+use crate::trampoline::{eft_return, eft_return_claimed, eft_return_full};
 use early_ftrace_format::encode::entry_word;
 use early_ftrace_format::word::{Kind, control};
 
@@ -90,6 +90,24 @@ pub unsafe extern "C" fn eft_slow_exit(frame: *const Frame, slot: u64, whole: u3
     });
 }
 
+/// Whether an interrupt has come into the return trampoline of this frame's function before it claimed the
+/// entry word: its return address is gone from the stack then, and the interrupt's own frame lies there.
+///
+/// The processor aligns the stack to 16 and pushes ss, rsp, flags, cs, rip. (An NMI has a stack of its own,
+/// and is not seen here: then a word is written twice, and nothing else is harmed.)
+///
+/// # Safety
+/// A frame of the running task.
+unsafe fn is_returning(frame: &Frame) -> bool {
+    let after = frame.stack + RETURN_SLOT + 8;
+    let pushed = (after & !15) as *const u64;
+    // SAFETY: the task's kernel stack: below a return address lie at least the frames that brought us here.
+    let (rsp, rip) = unsafe { (pushed.sub(2).read_volatile(), pushed.sub(5).read_volatile()) };
+    let from = (&raw const eft_return).addr() as u64;
+    let to = (&raw const eft_return_claimed).addr() as u64;
+    rsp == after && rip >= from && rip < to
+}
+
 /// From the entry trampoline: `mine` would lie in the slack of the stack. The call is not hooked; the
 /// frame below stays pending, marked [`FULL`], and its return goes by `eft_return_full`.
 ///
@@ -102,6 +120,13 @@ pub unsafe extern "C" fn eft_slow_full(mine: *mut Frame) {
         // the entry trampoline found it; the task's top is moved back by what the trampoline added.
         unsafe {
             let parent = mine.sub(1);
+            if (*parent).high != FULL | CLAIMED && is_returning(&*parent) {
+                // It writes its exit itself: its entry is claimed now, and stays so.
+                put_entry((*parent).site, entered(&*parent), 0);
+                *top_of(task::current()) -= size_of::<Frame>();
+                (*crate::ring::header()).depth_overflows += 1;
+                return;
+            }
             if (*parent).high != FULL | CLAIMED {
                 put_entry((*parent).site, entered(&*parent), 0);
                 *(((*parent).stack + RETURN_SLOT) as *mut u64) = (&raw const eft_return_full).addr() as u64;

@@ -4,11 +4,13 @@
 
 use crate::facts;
 use crate::percpu::{high, irqs_off, now, set_anchor, set_task};
-use crate::ring::{put, put_time, reserve, store};
+use crate::plan::is;
+use crate::ring::{header, put, put_time, reserve, store};
 use crate::shadow::{Base, CLAIMED, FULL, Frame, base_of, claim, clear, give, take, top_of};
 use crate::slow::{entered, put_entry};
 use core::arch::asm;
 use early_ftrace_format::encode::{named_words, switch_words};
+use early_ftrace_format::shared::State;
 use early_ftrace_format::word::{Kind, TaskNote, control};
 
 /// Words of a switch at most: three escapes and the word.
@@ -56,7 +58,9 @@ pub unsafe extern "C" fn eft_task_init(task: usize) {
     // SAFETY: `take` gives a stack that nobody uses; the field is ours.
     unsafe {
         clear(base);
-        *top_of(task) = base + size_of::<Frame>();
+        let skipped = (*header()).skipped_frames as usize;
+        (&raw mut (*(base as *mut Base)).skipped).write_volatile(skipped as u32);
+        *top_of(task) = base + (1 + skipped) * size_of::<Frame>();
     }
 }
 
@@ -86,7 +90,7 @@ pub unsafe extern "C" fn eft_task_exit(task: usize) {
 ///
 /// # Safety
 /// The task runs here, interrupts are off.
-unsafe fn flush(task: usize) {
+pub(crate) unsafe fn flush(task: usize) {
     // SAFETY: the frame below the top, or the base. One that the entry trampoline has not filled yet is
     // not pending: frames that are not in use have the bit set, and it is cleared last.
     unsafe {
@@ -109,6 +113,9 @@ unsafe fn flush(task: usize) {
 /// Both are tasks; `prev` is still `current`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn eft_on_switch(prev: usize, next: usize) {
+    if is(State::Off) {
+        return;
+    }
     // SAFETY: the caller's words; fields as declared.
     unsafe {
         flush(prev);

@@ -16,8 +16,10 @@
 //! (kernels with full preemption only), the word is decoded with the base before, and its time is wrong
 //! by one epoch. Counts and nesting are not.
 
+use crate::marked::Marked;
 use crate::percpu::INSIDE;
 use crate::percpu::offset::{ANCHOR, EPOCH, HIGH, POSITION};
+use crate::plan::GATE;
 use crate::shadow::{Frame, RETURN_SLOT, SLACK_BIT};
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -159,6 +161,8 @@ global_asm!(
     "rdtsc",
     "mov edi, 8",
     "bts dword ptr [rsi + {my_high}], 31", // claim my own entry word
+    ".globl eft_return_claimed",
+    "eft_return_claimed:",
     "jc 2f",
     // Never written: nothing was recorded inside me. One word for both.
     "xadd gs:[eft_fact_slots + {position}], rdi",
@@ -280,7 +284,108 @@ global_asm!(
     "pop rdi",
     "jmp eft_kernel_setup_arch",
     ".size eft_setup_arch, . - eft_setup_arch",
+    // What stop_machine calls, by pointer.
+    ".balign 16",
+    ".globl eft_stop_point",
+    ".type eft_stop_point, @function",
+    "eft_stop_point:",
+    "endbr64",
+    "jmp eft_on_stop_point",
+    ".size eft_stop_point, . - eft_stop_point",
     ".popsection",
+);
+
+// The gate: where call sites lead when text cannot be written any more, but phases to come differ.
+//
+// eft_gate: like at a site; all is live but r10, r11 and flags.
+global_asm!(
+    ".pushsection .text.eft_entry, \"ax\", @progbits",
+    ".balign 16",
+    ".globl eft_gate",
+    ".type eft_gate, @function",
+    "eft_gate:",
+    "cmp dword ptr [eft_fact_header + {gate}], 0",
+    "jne eft_entry",
+    "ret",
+    ".size eft_gate, . - eft_gate",
+    ".popsection",
+    gate = const GATE,
+);
+
+// Marked functions.
+//
+//   stack on arrival at eft_marked       in eft_on_marked's argument (`marked::Called`)
+//   rsp+16 function's return             +72
+//   rsp+8  address after site            +64
+//   rsp    number                        +56
+//                                        +48 rax .. +0 r9
+//
+// Live: as at eft_entry. The number goes before the call goes on, to the entry trampoline or the function.
+global_asm!(
+    ".pushsection .text.eft_marked, \"ax\", @progbits",
+    ".macro eft_mark name, number",
+    ".globl eft_mark_\\name",
+    ".type eft_mark_\\name, @function",
+    "eft_mark_\\name:",
+    "push \\number",
+    "jmp eft_marked",
+    ".size eft_mark_\\name, . - eft_mark_\\name",
+    ".endm",
+    "eft_mark initcall, {initcall}",
+    "eft_mark console, {console}",
+    "eft_mark execve, {execve}",
+    "eft_mark shutdown, {shutdown}",
+    "eft_mark module, {module}",
+    "eft_mark irq_enter, {irq_enter}",
+    "eft_mark irq_exit, {irq_exit}",
+    ".balign 16",
+    ".globl eft_marked",
+    ".type eft_marked, @function",
+    "eft_marked:",
+    "push rax",
+    "push rdi",
+    "push rsi",
+    "push rdx",
+    "push rcx",
+    "push r8",
+    "push r9",
+    "mov rdi, rsp",
+    "call eft_on_marked",
+    "test eax, eax",
+    "pop r9", // pop and lea leave the flags
+    "pop r8",
+    "pop rcx",
+    "pop rdx",
+    "pop rsi",
+    "pop rdi",
+    "pop rax",
+    "lea rsp, [rsp + 8]",
+    "jnz eft_entry",
+    "ret",
+    ".size eft_marked, . - eft_marked",
+    // The return of a marked function. Live: rax, rdx, all callee-saved, as at eft_return. The place of the
+    // replaced address is below the stack pointer now, and free: the true one goes there.
+    ".balign 16",
+    ".globl eft_return_marked",
+    ".type eft_return_marked, @function",
+    "eft_return_marked:",
+    "sub rsp, 8",
+    "push rax",
+    "push rdx",
+    "mov rdi, rsp",
+    "call eft_on_marked_return",
+    "pop rdx",
+    "pop rax",
+    "ret",
+    ".size eft_return_marked, . - eft_return_marked",
+    ".popsection",
+    initcall = const Marked::Initcall as u32,
+    console = const Marked::Console as u32,
+    execve = const Marked::Execve as u32,
+    shutdown = const Marked::Shutdown as u32,
+    module = const Marked::Module as u32,
+    irq_enter = const Marked::IrqEnter as u32,
+    irq_exit = const Marked::IrqExit as u32,
 );
 
 unsafe extern "C" {
@@ -288,4 +393,6 @@ unsafe extern "C" {
     pub static eft_return: u8;
     /// See [`eft_return`].
     pub static eft_return_full: u8;
+    /// In the return trampoline: from here on the entry word is claimed.
+    pub static eft_return_claimed: u8;
 }

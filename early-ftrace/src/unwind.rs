@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! What a replaced return address was: the kernel's unwinder asks, so that its stack traces stay right.
 
+use crate::marked::eft_return_marked;
 use crate::shadow::{Frame, RETURN_SLOT, base_of, top_of};
 use crate::trampoline::{eft_return, eft_return_full};
 
@@ -11,7 +12,8 @@ use crate::trampoline::{eft_return, eft_return_full};
 /// bad access (its stack stays mapped).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn eft_ret_addr(task: usize, _index: *mut i32, ret: usize, slot: usize) -> usize {
-    if ret != (&raw const eft_return).addr() && ret != (&raw const eft_return_full).addr() {
+    let ours = [&raw const eft_return, &raw const eft_return_full, &raw const eft_return_marked];
+    if !ours.iter().any(|ours| ours.addr() == ret) {
         return ret;
     }
     // SAFETY: frames of the task's own stack, between its base and its top.

@@ -5,6 +5,8 @@
 use crate::dwarf::Sections;
 use crate::error::InjectError;
 use crate::image::{Image, Symbol};
+use early_ftrace::facts::KERNEL_ADDRESSES;
+use std::collections::HashMap;
 
 /// Facts of one kernel. Addresses are virtual link addresses; offsets are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,11 @@ pub struct KernelFacts {
     pub text_start: u64,
     /// `tsc_khz`, if there.
     pub tsc_khz: Option<u64>,
+    /// Offset of `name` in `struct module`.
+    pub module_name: u64,
+    /// Values of the guest's symbols that are kernel symbols' addresses (`early_ftrace::facts`); 0 for those
+    /// that a kernel may do without and does not have.
+    pub addresses: HashMap<&'static str, u64>,
     /// Functions that are replaced by ours.
     pub replaced: Replaced,
     /// Functions that ours call.
@@ -98,6 +105,9 @@ pub struct Called {
     pub free_pages: u64,
 }
 
+/// Kernel symbols that a kernel may do without: PVH, modules.
+const OPTIONAL: &[&str] = &["pvh_start_info", "module_finalize"];
+
 /// Size and alignment of the guest's per-CPU variables.
 const SLOTS: u64 = 64;
 
@@ -147,10 +157,21 @@ impl KernelFacts {
             ftrace_disabled: any(&["ftrace_disabled"]).address,
             text_start: any(&["_stext"]).address,
             tsc_khz: image.symbol("tsc_khz").map(|s| s.address),
+            module_name: 0,
+            addresses: HashMap::new(),
             replaced,
             called,
             release: String::new(),
         };
+        for &name in KERNEL_ADDRESSES.iter().chain(["eft_kernel_stop_machine", "eft_kernel_kallsyms_lookup"].iter()) {
+            let symbol = name.trim_start_matches("eft_kernel_");
+            let address = match image.symbol(symbol) {
+                Some(found) => found.address,
+                None if OPTIONAL.contains(&symbol) => 0,
+                None => any(&[symbol]).address,
+            };
+            facts.addresses.insert(name, address);
+        }
         if !missing.is_empty() {
             let hint = if missing.iter().any(|n| n == "__fentry__" || n.contains("mcount_loc")) {
                 "the kernel was built without CONFIG_FUNCTION_TRACER, or its symbol table is incomplete"
@@ -185,6 +206,9 @@ fn read_structures(image: &Image, facts: &mut KernelFacts) -> Result<(), InjectE
         state: get("__state")?,
         comm: get("comm")?,
     };
+    // A kernel without CONFIG_MODULES has no module to name.
+    facts.module_name =
+        sections.member_offsets("module", &["name"]).and_then(|found| found.get("name").copied()).unwrap_or(0);
     if image.symbol("current_task").is_none() {
         let hot = sections.member_offsets("pcpu_hot", &["current_task"]).ok_or_else(|| none("struct pcpu_hot"))?;
         facts.current_task += hot.get("current_task").copied().ok_or_else(|| none("pcpu_hot.current_task"))?;

@@ -184,6 +184,18 @@ impl Image {
         self.symbols.get(name).copied()
     }
 
+    /// The names of each address; of several, the first by the alphabet.
+    pub fn names(&self) -> HashMap<u64, &str> {
+        let mut names: HashMap<u64, &str> = HashMap::new();
+        for (name, symbol) in &self.symbols {
+            let first = names.entry(symbol.address).or_insert(name);
+            if name.as_str() < *first && !is_padding(name) || is_padding(first) {
+                *first = name;
+            }
+        }
+        names
+    }
+
     /// All symbols of the per-CPU section, by offset.
     pub fn percpu_symbols(&self) -> &[Symbol] {
         &self.percpu
@@ -320,6 +332,11 @@ fn read_symbols(
 fn is_plausible(symbol: Symbol) -> bool {
     let end = symbol.address.checked_add(symbol.size);
     end.is_some_and(|end| end <= OFFSETS_END || symbol.address >= START_KERNEL_MAP && end <= IMAGE_END)
+}
+
+/// Symbols of what stands before a function, not of one.
+fn is_padding(name: &str) -> bool {
+    name.starts_with("__pfx_") || name.starts_with("__cfi_")
 }
 
 fn machine_name(machine: u16, wide: bool) -> String {

@@ -10,6 +10,7 @@
 //!   `setup_per_cpu_areas` and the jump in `__switch_to_asm` go to ours, which go on to the original;
 //! - entries of `level2_fixmap_pgt` map the region, and two segments load the guest into it;
 //! - initial values: our per-CPU variables, `init_task.ret_stack`, `ftrace_disabled`;
+//! - call sites that the command line excludes become nops; the kernel's table of sites keeps the others;
 //! - the PVH entry's GS base: it points where `gs:current_task` is not, but traced code runs already.
 
 use crate::error::InjectError;
@@ -17,11 +18,14 @@ use crate::facts::KernelFacts;
 use crate::image::{Image, START_KERNEL_MAP, Segment, Symbol};
 use crate::layout::{FIRST_ENTRY, Layout, REGION_VIRT, STACK_SIZE, STACKS};
 use crate::link::{GUEST_OBJECT, Linked, link};
-use crate::sites::{CALL, Sites, target};
+use crate::sites::{CALL, NOPS, Sites, target};
 use crate::{Injected, Options, Policy};
 use early_ftrace::percpu::Slots;
-use early_ftrace::shadow::{CLAIMED, Frame};
-use early_ftrace_format::shared::{CHUNK_SIZE, DATA_OFFSET, Header, MAGIC, POLICY_DROP, POLICY_WAIT, REGION_ALIGN};
+use early_ftrace::plan::MOST_DEPTH;
+use early_ftrace::shadow::{Base, CLAIMED, Frame};
+use early_ftrace_format::shared::{
+    CHUNK_SIZE, DATA_OFFSET, HOST_DID_GLOBS, Header, MAGIC, ORIGIN_INJECTED, POLICY_DROP, POLICY_WAIT, REGION_ALIGN,
+};
 use early_ftrace_format::{FORMAT_VERSION, word::LOWEST_FUNCTION};
 use std::mem::offset_of;
 use std::path::Path;
@@ -62,11 +66,12 @@ pub fn inject(input: &Path, output: &Path, options: &Options) -> Result<Injected
     let guest = link_guest(&facts, &layout)?;
 
     let mut patch = Patch { image: &mut image, changes: Vec::new() };
+    let sites = patch.selected(sites, &facts, options)?;
     patch.sites(&sites, guest.address("eft_entry")?)?;
     patch.functions(&facts, &guest)?;
     patch.calls(&facts, &guest)?;
     patch.page_tables(&facts, &layout)?;
-    patch.initial_values(&facts, &layout)?;
+    patch.initial_values(&facts, &layout, options)?;
     patch.pvh_gs_base(&facts)?;
     let changes = patch.changes;
     let code_len = guest.bytes.len() as u64;
@@ -102,13 +107,14 @@ fn link_guest(facts: &KernelFacts, layout: &Layout) -> Result<Linked, crate::lin
             "eft_fact_region_phys" => layout.phys,
             "eft_fact_region_size" => layout.size,
             "eft_fact_per_cpu_offset" => facts.per_cpu_offset,
+            "eft_fact_module_name" => facts.module_name,
             "eft_kernel_memblock_reserve" => facts.called.memblock_reserve,
             "eft_kernel_get_free_pages" => facts.called.get_free_pages,
             "eft_kernel_free_pages" => facts.called.free_pages,
             "eft_kernel_switch_percpu" => facts.called.switch_percpu,
             "eft_kernel_switch_to" => facts.called.switch_to,
             "eft_kernel_setup_arch" => facts.called.setup_arch,
-            _ => return None,
+            _ => *facts.addresses.get(name)?,
         })
     })
 }
@@ -134,6 +140,34 @@ impl Patch<'_> {
         let mut code = [opcode, 0, 0, 0, 0];
         code[1..].copy_from_slice(&relative.to_le_bytes());
         self.put(place, at, &code)
+    }
+
+    /// Leaves only those sites in the kernel's table that the guest may lead anywhere: live ones, which the
+    /// command line does not exclude. The others are nops, or become nops.
+    fn selected(&mut self, mut sites: Sites, facts: &KernelFacts, options: &Options) -> Result<Sites, InjectError> {
+        let line = &options.command_line;
+        if bootlevel::Options::read(line).globs {
+            let names = self.image.names();
+            let wanted = |at: u64| {
+                let name = names.get(&at).or_else(|| names.get(&(at - ENDBR.len() as u64)));
+                name.is_none_or(|name| bootlevel::selects(line, name.as_bytes()))
+            };
+            let (kept, excluded): (Vec<u64>, Vec<u64>) = sites.live.iter().partition(|&&at| wanted(at));
+            for &at in &excluded {
+                self.put("call site", at, &NOPS[0])?;
+            }
+            self.changes.push(format!("{} call sites: nops, since the command line excludes them", excluded.len()));
+            sites.live = kept;
+            sites.nops += excluded.len();
+        }
+        let (start, stop) = facts.mcount_loc;
+        for entry in (start..stop).step_by(8) {
+            let at = self.image.read_u64(entry).unwrap_or(0);
+            if at != 0 && sites.live.binary_search(&at).is_err() {
+                self.put("__mcount_loc", entry, &[0; 8])?;
+            }
+        }
+        Ok(sites)
     }
 
     fn sites(&mut self, sites: &Sites, entry: u64) -> Result<(), InjectError> {
@@ -222,14 +256,15 @@ impl Patch<'_> {
         Ok(())
     }
 
-    fn initial_values(&mut self, facts: &KernelFacts, layout: &Layout) -> Result<(), InjectError> {
+    fn initial_values(&mut self, facts: &KernelFacts, layout: &Layout, options: &Options) -> Result<(), InjectError> {
         // The boot CPU's variables, at their place in the image's per-CPU area.
         let slots = Slots::unopened(0);
         let at = facts.per_cpu_load + facts.slots;
         let words = [slots.position, slots.limit];
         self.put("per-CPU area", at, words.as_bytes())?;
         self.changes.push(format!("per-CPU area: our 64 bytes at offset {:#x}", facts.slots));
-        let top = layout.header_virt() + layout.stacks_off + size_of::<Frame>() as u64;
+        let frames = 1 + skipped_frames(options);
+        let top = layout.header_virt() + layout.stacks_off + frames * size_of::<Frame>() as u64;
         self.put("init_task", facts.init_task + facts.task.ret_stack, &top.to_le_bytes())?;
         self.put("ftrace_disabled", facts.ftrace_disabled, &1u32.to_le_bytes())?;
         self.changes.push("init_task.ret_stack: the first shadow stack; ftrace_disabled: 1".into());
@@ -293,6 +328,12 @@ fn patched_by_kernel(image: &Image) -> Vec<u64> {
     all
 }
 
+/// Frames that `depth:` leaves unused on each shadow stack.
+fn skipped_frames(options: &Options) -> u64 {
+    let depth = bootlevel::Options::read(&options.command_line).depth;
+    depth.map_or(0, |depth| MOST_DEPTH.saturating_sub(depth.into()))
+}
+
 /// Two more segments: the guest's text; the header, the CPUs' control blocks, the flags
 /// of the pool, the boot task's stack.
 fn add_region(image: &mut Image, facts: &KernelFacts, layout: &Layout, options: &Options, code: Vec<u8>) {
@@ -322,12 +363,19 @@ fn add_region(image: &mut Image, facts: &KernelFacts, layout: &Layout, options: 
     let release = &facts.release.as_bytes()[..facts.release.len().min(63)];
     header.release[..release.len()].copy_from_slice(release);
     header.text_start = facts.text_start;
+    header.origin = ORIGIN_INJECTED;
+    if bootlevel::Options::read(&options.command_line).globs {
+        header.host_did = HOST_DID_GLOBS;
+    }
+    header.skipped_frames = skipped_frames(options);
     header.tsc_khz_phys = facts.tsc_khz.and_then(|virt| image.phys(virt)).unwrap_or(0);
     let mut data = vec![0; (layout.stacks_off + STACK_SIZE) as usize];
     // The boot task's stack, empty: no frame is pending.
     for frame in data[layout.stacks_off as usize..].chunks_exact_mut(size_of::<Frame>()) {
         frame[offset_of!(Frame, high)..][..4].copy_from_slice(&CLAIMED.to_le_bytes());
     }
+    data[layout.stacks_off as usize..][offset_of!(Base, skipped)..][..4]
+        .copy_from_slice(&(skipped_frames(options) as u32).to_le_bytes());
     data[..size_of::<Header>()].copy_from_slice(header.as_bytes());
     // The boot task has the first stack.
     data[layout.guest_off as usize] = 1;

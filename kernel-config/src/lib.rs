@@ -6,16 +6,21 @@
 //! 4. [`layout`]: where the shared region goes and what lies in it;
 //! 5. [`link`]: the guest object, linked for this kernel (`build.rs` compiles and checks it);
 //! 6. [`inject`](inject()): patch a copy, write it.
+//!
+//! Or, for a kernel that is built from source: [`intree`].
 
+pub mod check;
 mod dwarf;
 mod error;
 pub mod facts;
 pub mod image;
 mod inject;
+pub mod intree;
 pub mod layout;
 pub mod link;
 pub mod sites;
 
+pub use check::is_in_tree;
 pub use error::InjectError;
 pub use inject::inject;
 
@@ -42,6 +47,9 @@ pub struct Options {
     pub wait_ticks: u64,
     /// Guest RAM in bytes, when known: the region must lie below it.
     pub ram_bytes: Option<u64>,
+    /// The kernel's command line as far as it is known: what `func:`, `notrace:` and `depth:` of its
+    /// `hypergraph=` say is then in the image already. The guest reads the line that it is booted with.
+    pub command_line: Vec<u8>,
     /// Physical address of the region; chosen after the kernel's image when `None`.
     pub region_phys: Option<u64>,
 }
@@ -55,6 +63,7 @@ impl Default for Options {
             // Some seconds: a host that does not drain for so long is gone.
             wait_ticks: 1 << 34,
             ram_bytes: None,
+            command_line: Vec::new(),
             region_phys: None,
         }
     }

@@ -10,7 +10,7 @@ use crate::image::Image;
 pub const CALL: u8 = 0xe8;
 
 /// Five-byte nops that compilers and objtool leave: `nopl 0x0(%rax,%rax,1)`, and the older form.
-const NOPS: [[u8; 5]; 2] = [[0x0f, 0x1f, 0x44, 0x00, 0x00], [0x66, 0x66, 0x66, 0x66, 0x90]];
+pub const NOPS: [[u8; 5]; 2] = [[0x0f, 0x1f, 0x44, 0x00, 0x00], [0x66, 0x66, 0x66, 0x66, 0x90]];
 
 /// What stands at the sites of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,6 +10,7 @@ mod integration {
     mod fixture;
     mod golden;
     mod llvm;
+    mod modules;
     mod options_command;
     mod record_command;
     mod report;

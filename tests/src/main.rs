@@ -58,8 +58,14 @@ What stands after -- goes to `cargo test --workspace`.")]
   cargo xtask bench
   cargo xtask bench --kernel 6.12
 
-Prints a table and writes target/bench/summary.json. Exit code 1 if a target is missed.")]
+  cargo xtask bench levels
+
+Prints a table and writes target/bench/summary.json (of levels: levels.json). Exit code 1 if a
+target is missed.")]
     Bench {
+        /// What to measure: the whole, or each boot level alone
+        #[arg(value_enum, default_value_t = Part::All)]
+        part: Part,
         #[command(flatten)]
         kernel: KernelArgs,
     },
@@ -74,6 +80,15 @@ you commit it.")]
     #[command(after_help = "Examples:
   cargo xtask ci")]
     Ci,
+}
+
+/// What `bench` measures.
+#[derive(clap::ValueEnum, Clone, Copy)]
+enum Part {
+    /// The guest's cost, the host's speed
+    All,
+    /// Each boot level traced alone
+    Levels,
 }
 
 #[derive(clap::Args)]
@@ -99,7 +114,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo { kernel, cpus, keep } => demo::run(&kernel.into(), cpus, keep.as_deref()),
         Command::Test { arguments } => checks::test(&arguments),
-        Command::Bench { kernel } => bench::run(&kernel.into()),
+        Command::Bench { part: Part::All, kernel } => bench::run(&kernel.into()),
+        Command::Bench { part: Part::Levels, kernel } => bench::levels::run(&kernel.into()),
         Command::Bless => checks::bless(),
         Command::Ci => checks::ci(),
     };

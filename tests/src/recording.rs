@@ -16,9 +16,22 @@ const CALL_LENGTH: u64 = 5;
 
 /// `symbolize record ...`: boots `vmlinux` in `machine` and writes `trace`.
 pub fn record(symbolize: &Path, vmlinux: &Path, initrd: &Path, trace: &Path, machine: &Machine) -> Command {
+    record_with(symbolize, vmlinux, initrd, trace, machine, "")
+}
+
+/// The same, with more words on the kernel's command line.
+pub fn record_with(
+    symbolize: &Path,
+    vmlinux: &Path,
+    initrd: &Path,
+    trace: &Path,
+    machine: &Machine,
+    words: &str,
+) -> Command {
+    let line = format!("{COMMAND_LINE} {words}");
     let mut command = Command::new(symbolize);
     command.arg("record").arg("--vmlinux").arg(vmlinux).arg("-o").arg(trace);
-    command.arg("--initrd").arg(initrd).args(["--append", COMMAND_LINE, "--"]).args(machine.qemu());
+    command.arg("--initrd").arg(initrd).args(["--append", line.trim_end(), "--"]).args(machine.qemu());
     command.stdin(Stdio::null());
     command
 }

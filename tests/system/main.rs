@@ -5,6 +5,7 @@
 //! - [`boots`]: what the tests share: kernels, recordings, one boot at a time;
 //! - [`untraced`]: the kernels and init without us, so that a failure elsewhere is the tracer's;
 //! - [`counts`]: the trace against the witness, call site by call site;
+//! - [`levels`]: what `hypergraph=` asks for is what is recorded;
 //! - [`suggest`]: the line that leaves most events out, against that trace;
 //! - [`nmi`]: the same with NMIs at any instruction;
 //! - [`killed`]: either side dies in the middle of a boot;
@@ -25,6 +26,7 @@ mod fuzz;
 mod fuzzed;
 mod images;
 mod killed;
+mod levels;
 mod nmi;
 mod random;
 mod refusal;

@@ -116,8 +116,8 @@ pub struct Header {
     pub state: u32,
     /// Parts of the command line that are the host's own words, not the kernel's: bits `HOST_...`.
     pub host_did: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Guest-private: nonzero while call sites that lead to the gate record.
+    pub gate: u32,
     /// Guest-private: frames that a new shadow stack leaves unused, so that it is full `depth:N` frames later.
     pub skipped_frames: u64,
     /// Written by the guest: ticks at which each phase began, by `bootlevel::Phase` as a number; 0: not (yet).
@@ -210,8 +210,8 @@ pub struct Frame {
     pub stack: u64,
     /// Upper half of the time of entry, with [`CLAIMED`].
     pub high: u32,
-    /// Zero.
-    pub pad: u32,
+    /// Guest-private: of a marked function, which one.
+    pub mark: u32,
 }
 
 /// Bit of [`Frame::high`]: the entry word of this frame is written, or being written. Clear means
@@ -232,10 +232,10 @@ pub struct FrameBase {
     pub comm_high: u64,
     /// The task's pid, for the host: what is pending when the guest ends belongs to the CPU that runs it.
     pub pid: u64,
-    /// Where frame 1 looks whether its parent is pending: [`CLAIMED`].
+    /// Where the first frame looks whether its parent is pending: [`CLAIMED`].
     pub high: u32,
-    /// Zero.
-    pub pad: u32,
+    /// Frames that are left out between this one and the first.
+    pub skipped: u32,
 }
 
 const _: () = assert!(size_of::<FrameBase>() == size_of::<Frame>());

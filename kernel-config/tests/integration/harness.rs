@@ -28,6 +28,10 @@ const SLOTS: u64 = 0x80;
 const CURRENT: u64 = 0x10;
 const TASK: usize = AREA + 0x1000;
 const RET_STACK: u64 = 0x40;
+/// The command line, and the table of call sites.
+const LINE: usize = AREA + 0x2000;
+const TABLE: usize = AREA + 0x3000;
+const TABLE_ENTRIES: u64 = 16;
 
 static ONE: Mutex<()> = Mutex::new(());
 
@@ -97,6 +101,11 @@ impl Machine {
                 "eft_fact_task_state" => 0x58,
                 "eft_fact_task_comm" => 0x60,
                 "eft_fact_header" => HEADER as u64,
+                "eft_kernel_boot_command_line" => LINE as u64,
+                "eft_kernel_pvh_start_info" => 0,
+                "eft_kernel___num_online_cpus" => AREA as u64,
+                "eft_kernel___start_mcount_loc" => TABLE as u64,
+                "eft_kernel___stop_mcount_loc" => TABLE as u64 + 8 * TABLE_ENTRIES,
                 // Not reached here: what only the boot calls.
                 _ if name.starts_with("eft_fact_") || name.starts_with("eft_kernel_") => TEXT as u64,
                 _ => return None,
@@ -132,6 +141,20 @@ impl Machine {
             assert_eq!(libc::syscall(libc::SYS_arch_prctl, 0x1001, AREA), 0);
         }
         Machine { linked, code: CODE, chunks, _one: one }
+    }
+
+    /// Boots with this command line, which the guest reads at its first event.
+    pub fn command_line(&self, line: &str) {
+        assert!(line.len() < 0x1000);
+        // SAFETY: mapped, and zero behind the line.
+        unsafe { std::ptr::copy_nonoverlapping(line.as_ptr(), LINE as *mut u8, line.len()) };
+    }
+
+    /// Puts a function's site into the kernel's table of sites.
+    pub fn list(&self, function: usize, entry: usize) {
+        assert!((entry as u64) < TABLE_ENTRIES);
+        // SAFETY: inside the mapped area.
+        unsafe { *((TABLE + entry * 8) as *mut usize) = function };
     }
 
     /// Adds a function: `call eft_entry`, then `body`. The address of its first byte.
@@ -204,8 +227,15 @@ impl Machine {
         (top - HEADER - STACKS_OFF) / size_of::<Frame>() - 1
     }
 
-    /// All events in the ring that were not consumed, and how many slots were never written.
+    /// All events but marks in the ring that were not consumed, and how many slots were never written.
     pub fn events(&self) -> (Vec<Event>, usize) {
+        let (mut events, holes) = self.all_events();
+        events.retain(|event| !matches!(event, Event::Mark { .. }));
+        (events, holes)
+    }
+
+    /// As [`Self::events`], with marks.
+    pub fn all_events(&self) -> (Vec<Event>, usize) {
         let control = self.control();
         let (mut events, mut holes) = (Vec::new(), 0);
         for number in control.consumed..=control.produced {

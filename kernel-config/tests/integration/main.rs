@@ -4,4 +4,6 @@
 
 mod guest;
 mod harness;
+mod plan;
 mod refusals;
+mod tree;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::filter::Filter;
 use super::sink::{Call, How, Sink};
-use super::sites::Function;
+use super::sites::{Function, Site};
 use super::task::{Frame, Task, TaskId};
 
 /// How many long calls are kept, one of each function.
@@ -179,7 +179,7 @@ impl Sink for Aggregate<'_> {
         self.filter.begin(time);
     }
 
-    fn function(&mut self, _function: Function, site: u64) {
+    fn function(&mut self, _function: Function, site: Site<'_>) {
         self.filter.function(site);
         self.figures[0].push(Figures::default());
         self.figures[1].push(Figures::default());

@@ -4,6 +4,7 @@
 
 pub mod addresses;
 pub mod bench_decode;
+pub mod bench_levels;
 pub mod completions;
 pub mod filters;
 pub mod inject;
@@ -59,6 +60,9 @@ enum Command {
     /// Measures decoding and call trees, without names
     #[command(hide = true)]
     BenchDecode(bench_decode::Args),
+    /// Prints what lies between the marks of a trace
+    #[command(hide = true)]
+    BenchLevels(bench_levels::Args),
 }
 
 /// Runs the command line; the exit code.
@@ -74,6 +78,7 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),
         Some(Command::BenchDecode(args)) => bench_decode::run(&args),
+        Some(Command::BenchLevels(args)) => bench_levels::run(&args),
         None => report::run(&cli.report),
     }
 }

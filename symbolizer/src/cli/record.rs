@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use symbolizer::capture::drain::Drainer;
-use symbolizer::capture::qemu_args::{self, Boot};
+use symbolizer::capture::qemu_args::{self, Boot, Request};
 use symbolizer::capture::region::{RamFile, SharedRegion};
 use symbolizer::capture::session::Session;
 use symbolizer::capture::vmm::{Vmm, Watch};
@@ -30,12 +30,15 @@ const LOAD_PATIENCE: Duration = Duration::from_millis(500);
 /// Arguments of `symbolize record`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example:\n  symbolize record --vmlinux vmlinux --initrd initrd.img --append console=ttyS0 \\\n    -- qemu-system-x86_64 -M q35 -m 1G -nographic"
+    after_help = "Examples:\n  symbolize record --vmlinux vmlinux --initrd initrd.img --append console=ttyS0 \\\n    -- qemu-system-x86_64 -M q35 -m 1G -nographic\n\n  A kernel built with CONFIG_HYPERGRAPH is booted as it is, with KASLR as a bzImage:\n  symbolize record --vmlinux vmlinux --kernel arch/x86/boot/bzImage -- qemu-system-x86_64 -m 1G"
 )]
 pub struct Args {
     /// The kernel to trace: an uncompressed vmlinux with symbols; it is not changed
     #[arg(long, required_unless_present = "attach")]
     vmlinux: Option<PathBuf>,
+    /// What QEMU boots, of a kernel built with CONFIG_HYPERGRAPH: its bzImage, for one [default: the vmlinux]
+    #[arg(long, conflicts_with = "attach")]
+    kernel: Option<PathBuf>,
     /// Directory to write the trace to
     #[arg(short, long, default_value = "trace")]
     output: PathBuf,
@@ -156,8 +159,18 @@ fn boot(args: &Args, existing: Existing, signals: Arc<AtomicUsize>) -> anyhow::R
         );
     }
     let request = qemu_args::read(args.command.get(1..).unwrap_or_default())?;
-    for path in [Some(vmlinux), args.initrd.as_deref()].into_iter().flatten() {
+    for path in [Some(vmlinux), args.kernel.as_deref(), args.initrd.as_deref()].into_iter().flatten() {
         std::fs::File::open(path).with_context(|| format!("{}: cannot open it", path.display()))?;
+    }
+    if kernel_config::is_in_tree(vmlinux)? {
+        return boot_in_tree(args, vmlinux, &request, existing, signals);
+    }
+    if let Some(kernel) = &args.kernel {
+        bail!(
+            "--kernel {}: {} was built without CONFIG_HYPERGRAPH, so a traced copy of it is booted; leave --kernel out",
+            kernel.display(),
+            vmlinux.display()
+        );
     }
     let temp = tempfile::Builder::new().prefix("symbolize-").tempdir().context("cannot make a temporary directory")?;
     let kernel = temp.path().join("vmlinux.traced");
@@ -166,6 +179,7 @@ fn boot(args: &Args, existing: Existing, signals: Arc<AtomicUsize>) -> anyhow::R
         ring_bytes: ring_bytes(args.ring_mib)?,
         policy: policy(args),
         ram_bytes: Some(request.memory),
+        command_line: args.append.clone().into_bytes(),
         ..kernel_config::Options::default()
     };
     let injected = kernel_config::inject(vmlinux, &kernel, &options)
@@ -182,7 +196,7 @@ fn boot(args: &Args, existing: Existing, signals: Arc<AtomicUsize>) -> anyhow::R
     let started_at = unix_time();
     let vmm = Vmm::spawn(&args.command, &added, std::io::stderr())?;
     let mut watch = Watch::new(Some(vmm), signals, args.timeout);
-    let Some(region) = wait_for_kernel(&ram, injected.region_phys, &mut watch)? else {
+    let Some(region) = wait_for_kernel(|| ram.region_at(injected.region_phys), &mut watch)? else {
         eprintln!("symbolize: stopped before the kernel ran; nothing was recorded");
         return Ok(2);
     };
@@ -198,6 +212,42 @@ fn boot(args: &Args, existing: Existing, signals: Arc<AtomicUsize>) -> anyhow::R
         started_at,
         ..meta_of(&region)
     };
+    record(args, existing, ram, region, meta, watch, Some(vmlinux))
+}
+
+/// A kernel that has the tracer built in: boots it as it is, and finds its memory.
+fn boot_in_tree(
+    args: &Args,
+    vmlinux: &Path,
+    request: &Request,
+    existing: Existing,
+    signals: Arc<AtomicUsize>,
+) -> anyhow::Result<u8> {
+    let asked = args.append.split_ascii_whitespace().any(|word| word.starts_with("hypergraph="));
+    let added_words = if asked { "" } else { "hypergraph=on" };
+    let command_line = [args.append.as_str(), added_words].join(" ").trim().to_string();
+    let temp = tempfile::Builder::new().prefix("symbolize-").tempdir().context("cannot make a temporary directory")?;
+    let (ram_path, _remove) = ram_file(args.ram_file.as_deref(), request.memory, temp.path())?;
+    let ram = RamFile::open(&ram_path)?;
+    let kernel = args.kernel.as_deref().unwrap_or(vmlinux);
+    let boot = Boot { kernel, command_line: &command_line, initrd: args.initrd.as_deref(), ram_file: &ram_path };
+    let added = qemu_args::added(request, &boot);
+    eprintln!("symbolize: {}: the tracer is built in", vmlinux.display());
+    announce_added(added_words, &added);
+    let started_at = unix_time();
+    let vmm = Vmm::spawn(&args.command, &added, std::io::stderr())?;
+    let mut watch = Watch::new(Some(vmm), signals, args.timeout);
+    let look = || match ram.find() {
+        Ok(region) => Ok(Some(region)),
+        Err(CaptureError::NoRegion { .. }) => Ok(None),
+        Err(error) => Err(error),
+    };
+    let Some(region) = wait_for_kernel(look, &mut watch)? else {
+        eprintln!("symbolize: stopped before the kernel began to record (hypergraph=off?); nothing was recorded");
+        return Ok(2);
+    };
+    let vmm = args.command.iter().chain(&added).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let meta = Meta { command_line, command_line_added: added_words.into(), vmm, started_at, ..meta_of(&region) };
     record(args, existing, ram, region, meta, watch, Some(vmlinux))
 }
 
@@ -259,6 +309,10 @@ fn ram_file(named: Option<&Path>, size: u64, temp: &Path) -> anyhow::Result<(Pat
 /// Says what the user's command was extended by, so that it can be done by hand.
 fn announce(injected: &Injected, words: &str, added: &[OsString]) {
     eprintln!("symbolize: kernel {}: {} of {} call sites hooked", injected.release, injected.hooked, injected.sites);
+    announce_added(words, added);
+}
+
+fn announce_added(words: &str, added: &[OsString]) {
     if !words.is_empty() {
         eprintln!("symbolize: added to the kernel command line: {words}");
     }
@@ -267,11 +321,14 @@ fn announce(injected: &Injected, words: &str, added: &[OsString]) {
 }
 
 /// Waits until QEMU has loaded the traced kernel; `None` when it was told to stop before.
-fn wait_for_kernel(ram: &RamFile, phys: u64, watch: &mut Watch) -> anyhow::Result<Option<SharedRegion>> {
+fn wait_for_kernel(
+    look: impl Fn() -> Result<Option<SharedRegion>, CaptureError>,
+    watch: &mut Watch,
+) -> anyhow::Result<Option<SharedRegion>> {
     let began = Instant::now();
     let mut damaged_since = None;
     loop {
-        match ram.region_at(phys) {
+        match look() {
             Ok(Some(region)) => return Ok(Some(region)),
             Ok(None) => damaged_since = None,
             Err(error) => {
@@ -282,7 +339,7 @@ fn wait_for_kernel(ram: &RamFile, phys: u64, watch: &mut Watch) -> anyhow::Resul
         }
         if let Some(ended) = watch.poll()? {
             // It may have run in the moment between the two looks.
-            if let Ok(Some(region)) = ram.region_at(phys) {
+            if let Ok(Some(region)) = look() {
                 return Ok(Some(region));
             }
             let status = watch.vmm().map(|vmm| vmm.poll()).transpose()?.flatten();

@@ -4,12 +4,13 @@
 
 use std::path::Path;
 
-use symbolizer::calltree::Totals;
 use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::filter::{Filter, Wanted};
+use symbolizer::calltree::{Site, Totals};
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::Coverage;
 use symbolizer::report::{Report, json, text};
+use symbolizer::resolve::Slide;
 use symbolizer::trace_dir::meta::META_FILE;
 use symbolizer::trace_dir::{Meta, TraceDir};
 
@@ -31,16 +32,18 @@ pub fn run(data: &[u8]) {
 
 /// The report of a recording without a single event.
 fn report(meta: &Meta) {
-    let nameless = |_| String::new();
+    let nameless = |_: Site<'_>| String::new();
     let aggregate = Aggregate::new(Filter::new(Wanted::default(), &nameless));
     let totals = Totals::default();
     let sources = Sources {
         meta,
         build_id: None,
+        slide: Slide::default(),
         totals: &totals,
         aggregate: &aggregate,
         named: Vec::new(),
         coverage: Coverage::default(),
+        nameless: Vec::new(),
     };
     let report = Report::new(sources, Sort::Own, None);
     let mut out = Vec::new();

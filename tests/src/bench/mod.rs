@@ -8,6 +8,7 @@
 
 pub mod child;
 pub mod figures;
+pub mod levels;
 pub mod resolvers;
 
 use std::path::{Path, PathBuf};
@@ -45,19 +46,7 @@ struct Bench {
 /// # Errors
 /// When a boot or a program fails.
 pub fn run(kernel: &Kernel) -> Result<bool> {
-    let steps = Steps::default();
-    tools::ensure(tools::TEST)?;
-    let vmlinux = kernel.vmlinux(&steps)?;
-    steps.step("building symbolize and the witness");
-    let symbolize = workspace::build_release("symbolizer", "symbolize")?;
-    let directory = workspace::target().join("bench");
-    std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    let initrd = directory.join("initrd.cpio");
-    initrd::build(&initrd)?;
-    let image = Image::read(&vmlinux)?;
-    let witness = Witness::prepare(&image, &directory)?;
-    let bench = Bench { steps, directory, symbolize, vmlinux, initrd, image, witness };
-
+    let bench = Bench::prepare(kernel)?;
     let mut figures = Figures::default();
     let untraced = bench.untraced()?;
     let trace = bench.traced(&untraced, &mut figures)?;
@@ -72,6 +61,21 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
 }
 
 impl Bench {
+    fn prepare(kernel: &Kernel) -> Result<Self> {
+        let steps = Steps::default();
+        tools::ensure(tools::TEST)?;
+        let vmlinux = kernel.vmlinux(&steps)?;
+        steps.step("building symbolize and the witness");
+        let symbolize = workspace::build_release("symbolizer", "symbolize")?;
+        let directory = workspace::target().join("bench");
+        std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+        let initrd = directory.join("initrd.cpio");
+        initrd::build(&initrd)?;
+        let image = Image::read(&vmlinux)?;
+        let witness = Witness::prepare(&image, &directory)?;
+        Ok(Self { steps, directory, symbolize, vmlinux, initrd, image, witness })
+    }
+
     fn machine(&self, out: &Path) -> Result<Machine> {
         // Counts of an earlier run must not be taken for this one's.
         if out.exists() {

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! `kernel-config`: kernels that are built from source. In: arguments. Out: a changed tree, a diff or an
+//! answer on stdout; exit code 0 done, 1 `check` found something missing, 2 an error.
+
+use clap::{Parser, Subcommand};
+use kernel_config::check;
+use kernel_config::intree::{self, IntegrateError, Plan, diff};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "kernel-config", version, about = "Puts the boot tracer into a Linux source tree, and looks whether a kernel can be traced", long_about = None)]
+#[command(after_help = "Examples:
+  kernel-config integrate --diff linux-6.1 | less    what would be changed
+  kernel-config integrate linux-6.1                  then: make menuconfig, CONFIG_HYPERGRAPH
+  kernel-config remove linux-6.1                     the tree as it was, byte for byte
+  kernel-config check .config
+  kernel-config check vmlinux")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Add CONFIG_HYPERGRAPH to a source tree; doing it twice is doing it once
+    Integrate(Tree),
+    /// Take it out again, byte for byte
+    Remove(Tree),
+    /// Say whether a kernel can be traced, and what is missing
+    #[command(after_help = "Exit code 1 if something is missing.")]
+    Check {
+        /// A vmlinux, or the .config of a build
+        #[arg(value_name = "VMLINUX|.config")]
+        path: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct Tree {
+    /// Top of the source tree
+    #[arg(value_name = "LINUX_TREE")]
+    tree: PathBuf,
+    /// Print the change as a patch, and change nothing
+    #[arg(long)]
+    diff: bool,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Integrate(Tree { tree, diff }) => change(intree::integrate(&tree), &tree, diff, "integrated"),
+        Command::Remove(Tree { tree, diff }) => change(intree::remove(&tree), &tree, diff, "removed"),
+        Command::Check { path } => check(&path),
+    };
+    done.unwrap_or_else(|message| {
+        eprintln!("kernel-config: {message}");
+        ExitCode::from(2)
+    })
+}
+
+fn change(plan: Result<Plan, IntegrateError>, tree: &Path, only_diff: bool, word: &str) -> Result<ExitCode, String> {
+    let plan = plan.map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    let mut count = 0;
+    for (path, before, after) in plan.changes() {
+        count += 1;
+        if only_diff {
+            text.push_str(&diff::unified(path, before, after));
+        }
+    }
+    if !only_diff {
+        plan.write().map_err(|error| error.to_string())?;
+        text = match count {
+            0 => format!("{}: nothing to change\n", tree.display()),
+            _ => format!("{}: {word}, {count} files changed\n", tree.display()),
+        };
+    }
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(path: &Path) -> Result<ExitCode, String> {
+    let found = check::check(path).map_err(|error| error.to_string())?;
+    let mut text: String = found.facts.iter().map(|fact| format!("{fact}\n")).collect();
+    for missing in &found.missing {
+        text.push_str(&format!("missing: {missing}\n"));
+    }
+    if found.missing.is_empty() {
+        text.push_str("can be traced\n");
+    }
+    print(&text)?;
+    Ok(ExitCode::from(u8::from(!found.missing.is_empty())))
+}
+
+/// A reader that has closed its end has seen enough.
+fn print(text: &str) -> Result<(), String> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("stdout: {error}")),
+        _ => Ok(()),
+    }
+}
