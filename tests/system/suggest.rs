@@ -3,7 +3,7 @@
 //! as many as it says.
 
 use symbolizer::calltree::sink::{Call, How, Sink};
-use symbolizer::calltree::{self, Frame, Function, Task, TaskId};
+use symbolizer::calltree::{self, Frame, Function, Site, Task, TaskId};
 use symbolizer::decode::pipeline;
 use symbolizer::report::Names;
 use symbolizer::resolve::Vmlinux;
@@ -20,8 +20,8 @@ struct Removed<'a> {
 }
 
 impl Sink for Removed<'_> {
-    fn function(&mut self, _function: Function, site: u64) {
-        self.wanted.push((self.wants)(site));
+    fn function(&mut self, _function: Function, site: Site<'_>) {
+        self.wanted.push((self.wants)(site.address));
     }
     fn attach(&mut self, _id: TaskId, _task: &Task, _cpu: u32, _time: u64) {}
     fn enter(&mut self, _frames: &[Frame]) {}

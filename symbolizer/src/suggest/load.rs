@@ -2,6 +2,7 @@
 //! What each function costs and tells: events, self time, time that nobody else covers. In: calls, as
 //! [`Sink`]s. Out: sums by function. Never here: names, choices.
 
+use crate::calltree::Site;
 use crate::calltree::sink::{Call, How, Sink};
 use crate::calltree::{Frame, Function, Task, TaskId};
 
@@ -45,7 +46,7 @@ impl Load {
 }
 
 impl Sink for Load {
-    fn function(&mut self, _function: Function, _site: u64) {
+    fn function(&mut self, _function: Function, _site: Site<'_>) {
         self.functions.push(Sums::default());
     }
 
@@ -105,7 +106,7 @@ impl Uncovered {
 }
 
 impl Sink for Uncovered {
-    fn function(&mut self, _function: Function, _site: u64) {}
+    fn function(&mut self, _function: Function, _site: Site<'_>) {}
 
     fn attach(&mut self, _id: TaskId, task: &Task, _cpu: u32, _time: u64) {
         self.idle = task.is_idling();
