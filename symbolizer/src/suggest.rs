@@ -12,7 +12,7 @@ pub mod load;
 pub mod patterns;
 pub mod show;
 
-use crate::calltree::{self, Function};
+use crate::calltree::{self, Function, Site};
 use crate::decode::pipeline;
 use crate::report::names::Named;
 use crate::trace_dir::TraceDir;
@@ -50,12 +50,13 @@ impl Suggestion {
     }
 }
 
-/// Finds what to leave out: reads the whole trace twice, rarely more often. `names`: names of sites.
-pub fn suggest(trace: &TraceDir, limits: &Limits, names: impl Fn(&[u64]) -> Vec<Named>) -> Suggestion {
+/// Finds what to leave out: reads the whole trace twice, rarely more often. `name`: the function of a
+/// site.
+pub fn suggest(trace: &TraceDir, limits: &Limits, name: impl Fn(Site<'_>) -> Named) -> Suggestion {
     let mut load = Load::default();
     let totals = pipeline::run(trace, |pipeline| calltree::build(pipeline, &mut load, |_| {}));
-    let sites: Vec<u64> = totals.sites.addresses().collect();
-    let named = names(&sites);
+    // As patterns see them: without what a compiler adds.
+    let named: Vec<Named> = totals.functions().map(|site| choose::plain(name(site))).collect();
     let candidates = choose::candidates(&named, load.functions());
     let time: u64 = candidates.iter().fold(0, |sum: u64, candidate| sum.saturating_add(candidate.own));
     let mut suggestion = Suggestion { events: totals.events, called: candidates.len(), time, ..Suggestion::default() };

@@ -15,7 +15,7 @@ use symbolizer::suggest::choose::Limits;
 use symbolizer::suggest::{show, suggest};
 use symbolizer::trace_dir::TraceDir;
 
-use super::report::{check_build_id, width};
+use super::report::{check_build_id, set_slide, width};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -77,10 +77,11 @@ fn share(text: &str) -> Result<f64, String> {
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let trace = TraceDir::open(&args.trace)?;
     let vmlinux = Vmlinux::open(&args.vmlinux)?;
-    let names = Names::open(&vmlinux)?;
+    let mut names = Names::open(&vmlinux)?;
     check_build_id(trace.meta(), &names, &args.vmlinux, args.force)?;
+    set_slide(&mut names, trace.meta(), args.force)?;
     let limits = Limits { keep_time: args.keep_time, reduce: args.reduce, patterns: args.patterns, bytes: args.bytes };
-    let found = suggest(&trace, &limits, |sites| sites.iter().map(|&site| names.quick(site)).collect());
+    let found = suggest(&trace, &limits, |site| names.quick(site));
     let clock = Clock::new(trace.meta().tsc_khz);
     match args.format {
         Format::Json => {

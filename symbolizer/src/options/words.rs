@@ -42,7 +42,8 @@ pub fn meaning(line: &[u8], functions: Option<&[String]>) -> Vec<Line> {
 pub fn idle_patterns(line: &[u8], functions: &[String]) -> Vec<String> {
     let idle = bootlevel::items(line).filter_map(|(item, _)| match item {
         Item::Part(part @ (Part::Func(pattern) | Part::Notrace(pattern))) => {
-            let hits = functions.iter().any(|name| bootlevel::glob::matches(pattern, name.as_bytes()));
+            let alone = [b"hypergraph=func:", pattern].concat();
+            let hits = functions.iter().any(|name| bootlevel::selects(&alone, name.as_bytes()));
             (!hits).then(|| part.to_string())
         }
         _ => None,
@@ -152,8 +153,8 @@ mod tests {
 
     #[test]
     fn patterns_that_match_nothing_are_found() {
-        let functions = ["vfs_read".to_owned()];
-        let line = b"hypergraph=func:vfs_*,vfs_raed,notrace:x*";
+        let functions = ["vfs_read".to_owned(), "ext4_put.isra.0".to_owned()];
+        let line = b"hypergraph=func:vfs_*,vfs_raed,ext4_put,notrace:x*";
         assert_eq!(idle_patterns(line, &functions), ["func:vfs_raed", "notrace:x*"]);
     }
 }

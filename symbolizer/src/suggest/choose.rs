@@ -63,6 +63,15 @@ pub struct Choice {
     pub full: bool,
 }
 
+/// The function under the name that a pattern must have: `foo` also leaves out `foo.isra.0`
+/// ([`bootlevel::selects`]).
+pub fn plain(mut named: Named) -> Named {
+    if named.origin == Origin::Symbol && named.module.is_none() {
+        named.name.truncate(named.name.find('.').filter(|&at| at > 0).unwrap_or(named.name.len()));
+    }
+    named
+}
+
 /// Adds up functions of the same name: a pattern cannot tell them apart.
 pub fn candidates(named: &[Named], sums: &[Sums]) -> Vec<Candidate> {
     let mut places: HashMap<&str, usize> = HashMap::new();
@@ -74,7 +83,7 @@ pub fn candidates(named: &[Named], sums: &[Sums]) -> Vec<Candidate> {
             all.push(Candidate { name: named.name.clone(), can_be_named, ..Candidate::default() });
         }
         let sum = &mut all[place];
-        sum.can_be_named &= named.origin == Origin::Symbol;
+        sum.can_be_named &= named.origin == Origin::Symbol && named.module.is_none();
         sum.calls += sums.calls;
         sum.events += sums.events;
         sum.leaves += sums.leaves;
@@ -190,6 +199,30 @@ mod tests {
     fn names(all: &[Candidate], limits: &Limits) -> Vec<String> {
         let (events, time) = (all.iter().map(|one| one.events).sum(), all.iter().map(|one| one.own).sum());
         choose(all, &[], events, time, limits).chosen.into_iter().map(|one| one.name).collect()
+    }
+
+    #[test]
+    fn functions_that_one_name_matches_are_one() {
+        let named = |name: &str, module: Option<&str>| {
+            let (name, module) = (name.to_owned(), module.map(str::to_owned));
+            plain(Named {
+                name,
+                address: 0,
+                site: 0,
+                aliases: 0,
+                file: None,
+                line: None,
+                origin: Origin::Symbol,
+                module,
+            })
+        };
+        let all = [named("copy", None), named("copy.isra.0", None), named("copy.part.1 [ext4]", Some("ext4"))];
+        let sums = Sums { calls: 2, events: 4, leaves: 1, own: 10, bare: 5 };
+        let found = candidates(&all, &[sums; 3]);
+        let kernel = Candidate { events: 8, leaves: 2, own: 20, bare: 10, ..one("copy", 4, 20) };
+        assert_eq!(found[0], kernel);
+        assert_eq!((found[1].name.as_str(), found[1].can_be_named), ("copy.part.1 [ext4]", false));
+        assert_eq!(found.len(), 2);
     }
 
     #[test]
