@@ -7,6 +7,7 @@ use std::path::Path;
 use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::filter::{Filter, Wanted};
 use symbolizer::calltree::{Site, Totals};
+use symbolizer::report::levels::Boot;
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::Coverage;
 use symbolizer::report::{Report, json, text};
@@ -44,13 +45,14 @@ fn report(meta: &Meta) {
         named: Vec::new(),
         coverage: Coverage::default(),
         nameless: Vec::new(),
+        boot: Boot::default(),
     };
     let report = Report::new(sources, Sort::Own, None);
     let mut out = Vec::new();
     json::write(&report, None, &mut out).expect("memory takes all");
     serde_json::from_slice::<serde_json::Value>(&out).expect("JSON");
     out.clear();
-    let options = text::Options { width: 80, top: 5, sort: None, lines: true };
+    let options = text::Options { width: 80, top: 5, sort: None, lines: true, by: None };
     text::write(&report, options, &mut out).expect("memory takes all");
     shown::check(&out);
 }

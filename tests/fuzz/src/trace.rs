@@ -4,9 +4,13 @@
 //! was read can be written and read again; all forms of the report, whatever the events are.
 
 use symbolizer::calltree::aggregate::Aggregate;
+use symbolizer::calltree::both::Both;
 use symbolizer::calltree::filter::{Filter, Wanted};
+use symbolizer::calltree::levels::Levels;
+use symbolizer::calltree::phases::Timeline;
 use symbolizer::calltree::{self, Site};
 use symbolizer::decode::pipeline;
+use symbolizer::report::levels::Boot;
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::{Coverage, Named, Origin};
 use symbolizer::report::units::Clock;
@@ -74,7 +78,10 @@ fn write_again(block: &Block) {
 fn report(trace: &TraceDir) {
     let nameless = |_: Site<'_>| "f".to_owned();
     let mut aggregate = Aggregate::new(Filter::new(Wanted::default(), &nameless));
-    let totals = pipeline::run(trace, |pipeline| calltree::build(pipeline, &mut aggregate, |_| {}));
+    let mut levels = Levels::new(Timeline::new(Vec::new()), None, None);
+    let totals =
+        pipeline::run(trace, |pipeline| calltree::build(pipeline, &mut Both(&mut aggregate, &mut levels), |_| {}));
+    levels.finish(totals.last, &totals.tasks);
     let functions = totals.functions().map(named).collect();
     let report = Report::new(
         Sources {
@@ -86,6 +93,7 @@ fn report(trace: &TraceDir) {
             named: functions,
             coverage: Coverage::default(),
             nameless: Vec::new(),
+            boot: Boot::default(),
         },
         Sort::Total,
         None,
@@ -94,7 +102,7 @@ fn report(trace: &TraceDir) {
     json::write(&report, None, &mut out).expect("memory takes all");
     serde_json::from_slice::<serde_json::Value>(&out).expect("JSON");
     out.clear();
-    let options = text::Options { width: 80, top: 5, sort: None, lines: true };
+    let options = text::Options { width: 80, top: 5, sort: None, lines: true, by: None };
     text::write(&report, options, &mut out).expect("memory takes all");
     shown::check(&out);
     out.clear();
