@@ -209,7 +209,7 @@ unsafe fn push(called: &mut Called, function: Marked, record: bool) {
 /// From `eft_return_marked`: fills in the true return address.
 ///
 /// # Safety
-/// `returned` is what `eft_return_marked` has pushed; the innermost frame is that of [`push`].
+/// `returned` is what `eft_return_marked` has pushed; the innermost frame is that of `push`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn eft_on_marked_return(returned: *mut Returned) {
     // SAFETY: the caller's word. The frame stays until all is done: what is called meanwhile nests above.

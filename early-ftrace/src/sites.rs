@@ -4,7 +4,7 @@
 //! later. An entry of 0 is none: the injector and [`disown`] make so those that must stay as they are.
 //!
 //! What makes it safe to change code that others may run: while one CPU is online, interrupts are off and
-//! nobody else runs; with more, `stop_machine` holds them all in [`eft_stop_point`], which has no site, and
+//! nobody else runs; with more, `stop_machine` holds them all in `eft_stop_point`, which has no site, and
 //! each executes `cpuid` before it goes on. Text is writable until `mark_rodata_ro`, which comes later.
 //! An NMI on another CPU may run a site in the very moment: it is written by one store of eight
 //! bytes, so that the other CPU sees the old or the new instruction (unless it crosses a cache line).
@@ -56,7 +56,7 @@ unsafe fn point(at: usize, to: Target) {
 /// Writes all sites of a table of addresses.
 ///
 /// # Safety
-/// As for [`point`], for each entry that is not 0; both are 8-byte aligned.
+/// As for `point`, for each entry that is not 0; both are 8-byte aligned.
 pub unsafe fn point_table(start: usize, stop: usize, to: Target) {
     let mut entry = start;
     while entry + 8 <= stop {
@@ -140,7 +140,7 @@ pub fn site_of(function: usize) -> Option<usize> {
 /// Leads one site to `to`, and takes it out of the table. True if it was in it.
 ///
 /// # Safety
-/// As for [`point`].
+/// As for `point`.
 pub unsafe fn disown(at: usize, to: Target) -> bool {
     // SAFETY: the caller's word.
     unsafe { point(at, to) };
