@@ -4,7 +4,7 @@
 //! line inside the kernel, before the kernel has, and on the host, before the boot.
 //!
 //! 1. [`phase`]: levels, phases, sets of phases;
-//! 2. [`line`]: where `hypergraph=` stands on a kernel's command line;
+//! 2. [`mod@line`]: where `hypergraph=` stands on a kernel's command line;
 //! 3. [`options`]: the grammar and its parser; [`problem`]: what can be wrong;
 //! 4. [`glob`]: patterns for function names.
 //!

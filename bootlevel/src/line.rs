@@ -17,14 +17,16 @@ pub const KEY: &str = "hypergraph=";
 /// ```
 #[inline]
 pub fn texts(line: &[u8]) -> Texts<'_> {
-    Texts { rest: line, at: 0 }
+    Texts { rest: line, comma: usize::MAX }
 }
 
 /// See [`texts`].
 #[derive(Clone, Debug)]
 pub struct Texts<'a> {
     rest: &'a [u8],
-    at: usize,
+    /// Offset of the comma before the next value; the first one has none, so it is one before 0. (Also:
+    /// two zeros side by side would be cleared with a vector register.)
+    comma: usize,
 }
 
 impl<'a> Iterator for Texts<'a> {
@@ -56,8 +58,8 @@ impl<'a> Iterator for Texts<'a> {
                 _ if whole_quoted => without_last_quote(value),
                 _ => value,
             };
-            let at = self.at;
-            self.at = at.wrapping_add(value.len()).wrapping_add(1);
+            let at = self.comma.wrapping_add(1);
+            self.comma = at.wrapping_add(value.len());
             return Some((at, value));
         }
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-#![doc = include_str!("../GRAMMAR.md")]
+//! The grammar of `hypergraph=` and its parser. In: a kernel command line, as bytes. Out: its parts and
+//! problems one by one ([`items`]), all of them summed up ([`Options`]), or whether they want a function
+//! ([`selects`]). Never here: doing what they say.
 //!
-//! # This module
-//! In: a kernel command line, as bytes. Out: its parts and problems one by one ([`items`]), all of them
-//! summed up ([`Options`]), or whether they want a function ([`selects`]). Never here: doing what they say.
+#![doc = include_str!("../GRAMMAR.md")]
 
 pub use crate::line::{Texts, texts};
 use crate::phase::{Phase, PhaseSet};
@@ -239,9 +239,7 @@ fn named(pattern: &[u8], function: &[u8], plain: &[u8]) -> bool {
 /// place in the text ([`texts`]).
 #[inline]
 pub fn items(line: &[u8]) -> Items<'_> {
-    // Opaque to the compiler: adjacent zeros would be stored as one vector, and the guest has no vectors.
-    let list = core::hint::black_box(List::None);
-    Items { texts: texts(line), rest: core::hint::black_box(None), list }
+    Items { texts: texts(line), rest: None, list: List::None }
 }
 
 /// See [`items`].

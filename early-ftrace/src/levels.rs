@@ -10,6 +10,7 @@ use crate::marked::put_mark;
 use crate::percpu::{irqs_off, now};
 use crate::plan::{Plan, entry, gate, lead, plan};
 use crate::ring::header;
+use crate::sites;
 use crate::task::{current, pid_of};
 use bootlevel::{Phase, PhaseSet};
 use early_ftrace_format::mark::Mark;
@@ -30,20 +31,26 @@ pub fn begin(phase: Phase) {
         return;
     }
     plan.phase = phase as u32;
-    let record = plan.phases.contains(phase);
-    // What changing the sites takes belongs to the phase that is not recorded.
-    if record {
-        steer(plan, phase);
-    }
-    irqs_off(|| {
-        let time = now();
-        // SAFETY: our header; the index is below 32, as there are 19 phases.
-        unsafe { (&raw mut (*header()).phase_began).cast::<u64>().add(phase as usize).write_volatile(time) };
-        put_mark(Mark::Phase(phase as u8), 0, time);
-    });
-    if !record {
-        steer(plan, phase);
-    }
+    // What changing the sites takes belongs to the phase that is not recorded. While one CPU is online
+    // nothing comes between the change and the mark; with more, stop_machine wants interrupts on.
+    let mut steps = || {
+        let record = plan.phases.contains(phase);
+        if record {
+            steer(plan, phase);
+        }
+        irqs_off(|| mark(phase));
+        if !record {
+            steer(plan, phase);
+        }
+    };
+    if sites::is_alone() { irqs_off(steps) } else { steps() }
+}
+
+fn mark(phase: Phase) {
+    let time = now();
+    // SAFETY: our header; the index is below 32, as there are 19 phases.
+    unsafe { (&raw mut (*header()).phase_began).cast::<u64>().add(phase as usize).write_volatile(time) };
+    put_mark(Mark::Phase(phase as u8), 0, time);
 }
 
 /// Leads the call sites where the phase wants them.

@@ -76,11 +76,15 @@ fn point_kernel(to: Target) {
     unsafe { point_table(facts::mcount_start(), facts::mcount_stop(), to) };
 }
 
+/// Whether at most one CPU is online (none is until the boot CPU says that it is).
+pub fn is_alone() -> bool {
+    // SAFETY: a counter of the kernel, in initialised data.
+    unsafe { (facts::num_online_cpus() as *const u32).read_volatile() <= 1 }
+}
+
 /// Leads all sites of the kernel to `to`. May sleep if more than one CPU is online.
 pub fn point_all(to: Target) {
-    // SAFETY: a counter of the kernel, in initialised data.
-    let online = unsafe { (facts::num_online_cpus() as *const u32).read_volatile() };
-    if online <= 1 {
+    if is_alone() {
         irqs_off(|| point_kernel(to));
         return;
     }

@@ -5,7 +5,7 @@
 //! The tour, in the order that data flows:
 //! 1. [`mod@build`]: merges the CPUs and keeps the stack of each task
 //!    (where each stands: `cursor`; what it counts: [`totals`]);
-//! 2. [`sites`]: call sites to dense function numbers;
+//! 2. [`sites`]: call sites to dense function numbers; [`modules`]: whose code was there when;
 //! 3. [`task`]: tasks and their open frames;
 //! 4. [`sink`]: what a consumer of calls implements;
 //! 5. [`filter`]: which calls a consumer wants;
@@ -30,6 +30,7 @@ pub mod build;
 mod cursor;
 pub mod filter;
 pub mod levels;
+pub mod modules;
 pub mod phases;
 pub mod sink;
 pub mod sites;
@@ -39,11 +40,13 @@ pub mod totals;
 pub use build::build;
 pub use filter::Filter;
 pub use sink::{Call, How, Sink};
-pub use sites::Function;
+pub use sites::{Function, Site};
 pub use task::{Frame, Task, TaskId};
 pub use totals::Totals;
 
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod module_tests;
 #[cfg(test)]
 mod tests;

@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! From addresses to names, files and lines. In: a vmlinux. Out: what a site's function is called and
+//! From addresses to names, files and lines. In: a vmlinux and .ko files. Out: what a site's function is called and
 //! where its source is. Never here: traces, printing.
 //!
 //! The tour:
 //! 1. [`image`]: the file, mapped; its build ID and its list of call sites;
-//! 2. [`symbols`]: the ELF symbols, which give the outermost name (they know `.isra` and `.constprop`
+//! 2. [`slide`]: how far KASLR moved the kernel;
+//! 3. [`symbols`]: the ELF symbols, which give the outermost name (they know `.isra` and `.constprop`
 //!    clones, aliases, and functions without DWARF);
-//! 3. [`lines`]: DWARF, for files, lines and inlined functions;
-//! 4. [`inlined`]: the functions inside a function, from the same;
-//! 5. [`initcalls`]: what the tables of initcalls say of their functions;
-//! 6. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
+//! 4. [`lines`]: DWARF, for files, lines and inlined functions;
+//! 5. [`inlined`]: the functions inside a function, from the same;
+//! 6. [`ko`]: the same of a module's file, and [`module_files`]: where such files are;
+//! 7. [`initcalls`]: what the tables of initcalls say of their functions;
+//! 8. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
 
 pub mod image;
 pub mod initcalls;
 pub mod inlined;
+pub mod ko;
 pub mod lines;
+pub mod module_files;
+pub mod slide;
 pub mod symbols;
 pub mod tree;
 
@@ -23,6 +28,8 @@ use std::path::PathBuf;
 pub use image::Vmlinux;
 pub use inlined::Inlined;
 pub use lines::{Place, Want};
+pub use module_files::{Missing, ModuleFiles};
+pub use slide::Slide;
 pub use symbols::{Symbol, Symbols};
 
 /// What can be wrong with a vmlinux.
@@ -55,6 +62,24 @@ pub enum ResolveError {
     NoSymbols {
         /// The file.
         path: PathBuf,
+    },
+    /// A directory with modules cannot be read.
+    #[error("{}: cannot read this directory, which --modules names: {source}", path.display())]
+    Modules {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The kernel cannot have run where the trace says.
+    #[error(
+        "the trace says that the kernel's text began at {ran:#x}, and the vmlinux has it at {linked:#x}: KASLR moves a kernel upwards, within 1 GiB, by a multiple of 2 MiB; the trace is damaged or of another kernel"
+    )]
+    Slide {
+        /// Address of `_stext` in the guest.
+        ran: u64,
+        /// Its address in the vmlinux.
+        linked: u64,
     },
     /// Its DWARF cannot be used.
     #[error("{}: the debug information cannot be read: {reason}", path.display())]

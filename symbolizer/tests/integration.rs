@@ -11,8 +11,11 @@ mod integration {
     mod golden;
     mod levels;
     mod llvm;
+    mod modules;
+    mod options_command;
     mod record_command;
     mod report;
+    mod suggest;
     mod synthetic;
     mod trace_dir;
     mod trace_versions;

@@ -12,7 +12,7 @@ use crate::fuzz;
 use crate::random::Random;
 
 /// Bytes of all corpora together: they are cloned with the project.
-const LARGEST: u64 = 100_000;
+const LARGEST: u64 = 120_000;
 
 /// Values that parsers get wrong.
 const VALUES: [u64; 12] = [
@@ -130,8 +130,18 @@ fn any_vmlinux_gives_names_or_is_refused() {
 }
 
 #[test]
+fn any_module_gives_names_or_is_refused() {
+    replay("ko", fuzz::ko::run, 300);
+}
+
+#[test]
 fn any_qemu_command_is_read_or_refused() {
     replay("qemu_args", fuzz::qemu_args::run, 2_000);
+}
+
+#[test]
+fn any_command_line_of_a_kernel_is_read() {
+    replay("options", fuzz::options::run, 3_000);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! Tests of `kernel-config` from outside. [`harness`] runs the real guest object in this process;
 //! [`guest`] is what it must do there; [`refusals`] are images that cannot be traced.
 
-mod tree;
 mod guest;
 mod harness;
 mod plan;
 mod refusals;
+mod tree;

@@ -14,7 +14,7 @@ use early_ftrace_format::mark::Mark;
 use super::filter::Filter;
 use super::phases::{SLOTS, Timeline};
 use super::sink::{Call, How, Sink};
-use super::sites::Function;
+use super::sites::{Function, Site};
 use super::task::{Frame, Task, TaskId};
 
 /// How many long calls are kept, one of each function.
@@ -297,7 +297,7 @@ impl Sink for Aggregate<'_> {
         self.timeline.begin(time);
     }
 
-    fn function(&mut self, _function: Function, site: u64) {
+    fn function(&mut self, _function: Function, site: Site<'_>) {
         self.filter.function(site);
         self.tables[self.table].push(Figures::default());
         self.unfinished.push(Unfinished::default());

@@ -5,7 +5,7 @@
 use early_ftrace_format::mark::Mark;
 
 use super::sink::{Call, Note, Sink};
-use super::sites::Function;
+use super::sites::{Function, Site};
 use super::task::{Frame, Task, TaskId};
 
 /// Gives all to the first, then to the second.
@@ -18,7 +18,7 @@ impl<A: Sink, B: Sink> Sink for Both<'_, A, B> {
         self.1.begin(time);
     }
 
-    fn function(&mut self, function: Function, site: u64) {
+    fn function(&mut self, function: Function, site: Site<'_>) {
         self.0.function(function, site);
         self.1.function(function, site);
     }

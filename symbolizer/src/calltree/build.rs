@@ -6,15 +6,25 @@
 //! and segments in the order of their start times: a task that moved to another CPU was switched out
 //! on the first before it came onto the second, so its segments come in order. A segment also ends
 //! where a task's end is noted (its pid may come again on another CPU) and after a loss.
+//!
+//! Events of two CPUs are therefore not merged one by one, which matters where a module is loaded: the
+//! other CPU's segment may have begun before and come first. What it calls in the new module is given
+//! to it when the load comes ([`super::sites`]). Two cases stay uncertain, and both want an address that is a
+//! call site in two modules, one of which was freed, while a CPU does not switch from before the load to
+//! after it: its calls of the new module count for the old one if its segment comes first, and its calls
+//! of the old one for the new one if it comes second.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
 use early_ftrace_format::event::Event as Full;
 use early_ftrace_format::mark::Mark;
+use early_ftrace_format::word::KERNEL_HIGH;
 
 use super::cursor::{Cursor, Next};
+use super::modules::Modules;
 use super::sink::{Call, How, Note, Sink};
+use super::sites::{Function, Site, Sites};
 use super::task::{Frame, Task, TaskId, Tasks};
 use super::totals::Totals;
 use crate::decode::pipeline::Pipeline;
@@ -195,17 +205,15 @@ impl<S: Sink> Builder<'_, S> {
     fn calls(&mut self, id: TaskId, cursor: &mut Cursor, end: usize) -> bool {
         let task = &mut self.tasks.all[id.index()];
         let sink = &mut *self.sink;
-        let sites = &mut self.totals.sites;
+        let (sites, modules) = (&mut self.totals.sites, &self.totals.modules);
         let mut now = cursor.now;
         let mut calls = 0;
         let events = &cursor.batch.events[cursor.at..end];
         let mut done = events.len();
         for (index, event) in events.iter().enumerate() {
             if event.is_function() {
-                let (function, new) = sites.function(event.code);
-                if new {
-                    sink.function(function, 0xffff_ffff_0000_0000 | u64::from(event.code));
-                }
+                let known = sites.function(event.code);
+                let function = known.unwrap_or_else(|| new_function(sink, sites, modules, event));
                 calls += 1;
                 if event.extra == Event::ENTRY {
                     if task.frames.len() >= MOST_FRAMES {
@@ -290,6 +298,11 @@ impl<S: Sink> Builder<'_, S> {
                 if let Some(task) = current {
                     self.sink.mark(task, time, mark, value);
                 }
+                let Totals { modules, sites, .. } = &mut self.totals;
+                let loaded = cursor.current.and_then(|task| modules.mark(task, mark, value, time));
+                if let Some((id, change)) = loaded {
+                    sites.loaded(id, &modules.all[id.index()], &change);
+                }
             }
             Rare::Event(Full::End { reason, .. }) => cursor.end = Some(reason),
             Rare::Event(_) => self.totals.other += 1,
@@ -312,6 +325,7 @@ impl<S: Sink> Builder<'_, S> {
     /// Events of `cpu` are missing: nothing is certain of the tasks that were on it last, and little of
     /// those that wait elsewhere and may have been on it meanwhile. Nothing is attached.
     fn lose(&mut self, cpu: u32, now: u64) {
+        self.totals.modules.lose();
         // Sorted: what is printed must not hang on the order of a hash map.
         let with_frames: BTreeSet<TaskId> =
             self.tasks.live().filter(|id| !self.tasks.all[id.index()].frames.is_empty()).collect();
@@ -412,6 +426,18 @@ impl<S: Sink> Builder<'_, S> {
         self.totals.tasks = self.tasks.all;
         self.totals
     }
+}
+
+/// A site is called that has no number yet.
+#[cold]
+fn new_function<S: Sink>(sink: &mut S, sites: &mut Sites, modules: &Modules, event: &Event) -> Function {
+    let module = modules.at(event.code);
+    let (function, new) = sites.insert(event.code, module, event.time);
+    if new {
+        let site = KERNEL_HIGH | u64::from(event.code);
+        sink.function(function, Site { address: site, module: module.and_then(|id| modules.get(id)) });
+    }
+    function
 }
 
 /// A task leaves its CPU.

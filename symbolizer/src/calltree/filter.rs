@@ -6,11 +6,11 @@ use std::ops::Range;
 
 use wildmatch::WildMatch;
 
-use super::sites::Function;
+use super::sites::{Function, Site};
 use super::task::{Frame, Task, TaskId};
 
-/// The functions' names, as the resolver knows them, by site.
-pub type NameOf<'a> = &'a dyn Fn(u64) -> String;
+/// The functions' names, as the resolver knows them, by site; of a module's function, `NAME [MODULE]`.
+pub type NameOf<'a> = &'a dyn Fn(Site<'_>) -> String;
 
 /// Patterns for names: `*` is any text, `?` any character; one of them must fit.
 #[derive(Clone, Debug, Default)]
@@ -101,14 +101,16 @@ impl<'a> Filter<'a> {
     }
 
     /// A new function; they come in order of their numbers.
-    pub fn function(&mut self, site: u64) {
+    pub fn function(&mut self, site: Site<'_>) {
         let Wanted { functions, inside, .. } = &self.wanted;
         if functions.is_none() && inside.is_none() {
             self.flags.push((true, true));
             return;
         }
         let name = (self.name_of)(site);
-        let is = |set: &Option<Globs>| set.as_ref().is_none_or(|set| set.is_match(&name));
+        // With the module's name behind it or without.
+        let bare = name.split_once(" [").map_or(&*name, |(bare, _)| bare);
+        let is = |set: &Option<Globs>| set.as_ref().is_none_or(|set| set.is_match(&name) || set.is_match(bare));
         self.flags.push((is(functions), is(inside)));
     }
 

@@ -7,7 +7,7 @@ use early_ftrace_format::mark::{Mark, NAME_PARTS, OPTION_PARTS};
 
 use super::phases::{SLOTS, Timeline};
 use super::sink::{Call, How, Note, Sink};
-use super::sites::Function;
+use super::sites::{Function, Site};
 use super::task::{Frame, Task, TaskId};
 
 /// Initcalls that are kept; a kernel has about a thousand. Further ones are counted.
@@ -280,13 +280,13 @@ impl Sink for Levels {
         self.timeline.begin(time);
     }
 
-    fn function(&mut self, function: Function, site: u64) {
-        if Some(site) == self.async_site {
+    fn function(&mut self, function: Function, site: Site<'_>) {
+        if Some(site.address) == self.async_site {
             self.async_run = Some(function);
-        } else if Some(site) == self.deferred_site {
+        } else if Some(site.address) == self.deferred_site {
             self.deferred_work = Some(function);
         }
-        self.sites.push(site);
+        self.sites.push(site.address);
     }
 
     fn attach(&mut self, id: TaskId, _task: &Task, cpu: u32, time: u64) {

@@ -4,7 +4,7 @@
 
 use early_ftrace_format::mark::Mark;
 
-use super::sites::Function;
+use super::sites::{Function, Site};
 use super::task::{Frame, Task, TaskId};
 
 /// How a call ended.
@@ -56,7 +56,7 @@ pub trait Sink {
     /// Before all else: the time at which the trace begins.
     fn begin(&mut self, _time: u64) {}
     /// A function appears for the first time.
-    fn function(&mut self, function: Function, site: u64);
+    fn function(&mut self, function: Function, site: Site<'_>);
     /// A stretch of `task` on `cpu` begins or goes on; its frames are those open now.
     fn attach(&mut self, id: TaskId, task: &Task, cpu: u32, time: u64);
     /// The stretch ends or pauses.
@@ -80,7 +80,7 @@ pub trait Sink {
 pub struct Nothing;
 
 impl Sink for Nothing {
-    fn function(&mut self, _function: Function, _site: u64) {}
+    fn function(&mut self, _function: Function, _site: Site<'_>) {}
     fn attach(&mut self, _id: TaskId, _task: &Task, _cpu: u32, _time: u64) {}
     fn enter(&mut self, _frames: &[Frame]) {}
     fn leaf(&mut self, _frames: &[Frame], _function: Function, _start: u64, _ticks: u64) {}

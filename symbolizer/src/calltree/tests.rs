@@ -7,7 +7,7 @@ use early_ftrace_format::word::EndReason;
 
 use super::aggregate::{Aggregate, Figures, Unfinished};
 use super::filter::{Filter, Globs, Wanted};
-use super::{Function, Totals, build};
+use super::{Function, Site, Totals, build};
 use crate::decode::pipeline;
 use crate::decode::source::Memory;
 use crate::trace_dir::{Block, Gap, Run};
@@ -48,6 +48,11 @@ impl Built {
         })
     }
 
+    /// Of the function with this number.
+    pub(super) fn calls(&self, index: usize) -> u64 {
+        self.figures[0][index].calls + self.figures[1][index].calls
+    }
+
     fn idle(&self, site: u64) -> Figures {
         self.index(site).map_or_else(Figures::default, |index| self.figures[index][1])
     }
@@ -59,7 +64,7 @@ impl Built {
 
 pub(super) fn run_wanted(streams: Vec<Vec<Result<Block, Gap>>>, wanted: Wanted) -> Built {
     let memory = Memory { streams: (0u32..).zip(streams).collect() };
-    let name = |site: u64| match site {
+    let name = |site: Site<'_>| match site.address {
         A => "alpha".to_owned(),
         B => "beta".to_owned(),
         _ => "gamma".to_owned(),
@@ -408,7 +413,7 @@ fn time_goes_to_the_phases_in_which_it_was_spent() {
         ]
     };
     let known = vec![(Phase::Start, 0), (Phase::Early, 100), (Phase::Fs, 200)];
-    let name = |_| String::new();
+    let name = |_: Site<'_>| String::new();
     let mut aggregate = Aggregate::new(Filter::new(Wanted::default(), &name)).by_phase(Timeline::new(known));
     let memory = Memory { streams: (0u32..).zip(streams()).collect() };
     let totals = pipeline::run(&memory, |pipeline| build(pipeline, &mut aggregate, |_| {}));

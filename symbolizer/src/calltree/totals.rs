@@ -4,7 +4,8 @@
 
 use early_ftrace_format::word::EndReason;
 
-use super::sites::Sites;
+use super::modules::Modules;
+use super::sites::{Site, Sites};
 use super::task::{Frame, Task, TaskId};
 
 /// What the whole trace was made of.
@@ -44,8 +45,17 @@ pub struct Totals {
     pub ends: Vec<(u32, Option<EndReason>)>,
     /// The function of each site, in order of first appearance.
     pub sites: Sites,
+    /// Modules that were loaded.
+    pub modules: Modules,
     /// Tasks in order of first appearance; what they have open at the end is in [`Self::open`].
     pub tasks: Vec<Task>,
     /// Tasks that had frames open at the end, and those frames.
     pub open: Vec<(TaskId, Vec<Frame>)>,
+}
+
+impl Totals {
+    /// Where each function is, in order of their numbers.
+    pub fn functions(&self) -> impl ExactSizeIterator<Item = Site<'_>> {
+        self.sites.all().map(|(address, module)| Site { address, module: module.and_then(|id| self.modules.get(id)) })
+    }
 }

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 
 use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::filter::{Filter, Wanted};
-use symbolizer::calltree::{self};
+use symbolizer::calltree::{self, Site};
 use symbolizer::decode::pipeline;
 use symbolizer::report::Names;
-use symbolizer::resolve::Vmlinux;
+use symbolizer::report::names::CALL;
+use symbolizer::resolve::{ModuleFiles, Vmlinux};
 use symbolizer::trace_dir::TraceDir;
 
 /// Arguments of `symbolize addresses`.
@@ -23,6 +24,9 @@ pub struct Args {
     /// All functions with a call site in the vmlinux, whether the trace has them or not
     #[arg(long)]
     all: bool,
+    /// Look for modules' .ko files in and below DIR too, not only where packages put them (may be repeated)
+    #[arg(long, value_name = "DIR")]
+    modules: Vec<PathBuf>,
     /// Go on although the vmlinux is of another kernel than the trace
     #[arg(long)]
     force: bool,
@@ -31,20 +35,22 @@ pub struct Args {
 /// Runs it; the exit code.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let vmlinux = Vmlinux::open(&args.vmlinux)?;
-    let names = Names::open(&vmlinux)?;
-    let sites: Vec<u64> = if args.all {
-        names.call_sites().unwrap_or_default().into_iter().map(|call| call + symbolizer::report::names::CALL).collect()
+    let mut names = Names::open(&vmlinux)?;
+    let mut functions = if args.all {
+        names.resolve(names.call_sites().unwrap_or_default().into_iter().map(|call| call + CALL))?
     } else {
         let trace = TraceDir::open(&args.trace)?;
         super::report::check_build_id(trace.meta(), &names, &args.vmlinux, args.force)?;
-        let nameless = |_| String::new();
+        super::report::set_slide(&mut names, trace.meta(), args.force)?;
+        names.look_for_modules(ModuleFiles::new(&args.modules, &args.vmlinux, &trace.meta().release)?);
+        let nameless = |_: Site<'_>| String::new();
         let mut aggregate = Aggregate::new(Filter::new(Wanted::default(), &nameless));
         let totals = pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut aggregate, |_| {}));
-        totals.sites.addresses().collect()
+        names.resolve(totals.functions())?
     };
-    let mut functions = names.resolve(sites.into_iter())?;
-    functions.sort_by_key(|function| function.address);
-    functions.dedup_by_key(|function| function.address);
+    // One address may have been one module's code and then another's.
+    functions.sort_by(|a, b| (a.address, &a.name).cmp(&(b.address, &b.name)));
+    functions.dedup_by(|a, b| (a.address, &a.name) == (b.address, &b.name));
     let mut out = BufWriter::new(std::io::stdout().lock());
     for function in &functions {
         let file = function.file.as_deref().unwrap_or("??");

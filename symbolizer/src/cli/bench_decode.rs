@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::filter::{Filter, Wanted};
-use symbolizer::calltree::{self};
+use symbolizer::calltree::{self, Site};
 use symbolizer::decode::pipeline;
 use symbolizer::trace_dir::TraceDir;
 
@@ -22,7 +22,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let begin = Instant::now();
     let trace = TraceDir::open(&args.trace)?;
-    let nameless = |_| String::new();
+    let nameless = |_: Site<'_>| String::new();
     let mut aggregate = Aggregate::new(Filter::new(Wanted::default(), &nameless));
     let totals = pipeline::run(&trace, |pipeline| calltree::build(pipeline, &mut aggregate, |_| {}));
     let seconds = begin.elapsed().as_secs_f64();

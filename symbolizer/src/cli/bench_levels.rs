@@ -51,7 +51,10 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut phases: Vec<Between> = (0..=bootlevel::Phase::ALL.len()).map(|_| Between::default()).collect();
     let (mut phase, mut pid) = (0, None);
     let mut tasks: HashMap<u32, Task> = HashMap::new();
-    let (mut initcalls, mut open): (Vec<Value>, HashMap<u32, Vec<(u32, u64, usize)>>) = (Vec::new(), HashMap::new());
+    let (mut options, mut problems): (Vec<u8>, Vec<Value>) = (Vec::new(), Vec::new());
+    let mut initcalls: Vec<Value> = Vec::new();
+    // By pid: address, start, phase.
+    let mut open: HashMap<u32, Vec<(u32, u64, usize)>> = HashMap::new();
     for index in 0..cpu.blocks().len() {
         let block = cpu.read(index).map_err(|gap| anyhow::anyhow!("{}", gap.reason))?;
         for run in &block.runs {
@@ -78,9 +81,8 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
                         }
                     }
                     Event::Exit { .. } => {
-                        if task.open.pop() == Some(leave) {
-                            task.interrupts = task.interrupts.saturating_sub(1);
-                        }
+                        let done = task.open.pop() == Some(leave);
+                        task.interrupts = task.interrupts.saturating_sub(u32::from(done));
                     }
                     Event::Switch { pid: next, .. } => {
                         tasks.insert(pid.unwrap_or(0), task);
@@ -90,6 +92,12 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
                     Event::Mark { mark: Mark::Phase(number), time, .. } => {
                         phase = usize::from(number).min(phases.len() - 1);
                         phases[phase].began = time;
+                    }
+                    Event::Mark { mark: Mark::Option(_), value, .. } => {
+                        options.extend(value.to_le_bytes().iter().filter(|&&byte| byte != 0));
+                    }
+                    Event::Mark { mark: Mark::Problem(code), value, .. } => {
+                        problems.push(json!({"code": code, "at": value & 0xffff, "len": value >> 16}));
                     }
                     Event::Mark { mark: Mark::InitcallStart | Mark::ModuleInitStart, value, time } => {
                         open.entry(pid.unwrap_or(0)).or_default().push((value, time, phase));
@@ -118,7 +126,11 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             (name(number).to_owned(), value)
         })
         .collect();
-    anstream::println!("{}", json!({"phases": phases, "initcalls": initcalls, "tsc_khz": trace.meta().tsc_khz}));
+    anstream::println!(
+        "{}",
+        json!({"phases": phases, "initcalls": initcalls,
+        "options": String::from_utf8_lossy(&options), "problems": problems, "tsc_khz": trace.meta().tsc_khz})
+    );
     Ok(0)
 }
 

@@ -161,12 +161,19 @@ fn phase(text: &str) -> Result<Phase, String> {
     })
 }
 
-/// A class such as `[ab]` would be taken by its letters, and match nothing.
+/// A class such as `[ab]` would be taken by its letters, and match nothing; only a module stands in
+/// brackets, behind the name.
 fn globs<'a>(patterns: impl Iterator<Item = &'a String>) -> anyhow::Result<Option<Globs>> {
     let patterns: Vec<&str> = patterns.map(String::as_str).collect();
-    if let Some(pattern) = patterns.iter().find(|pattern| pattern.contains(['[', '{'])) {
+    let class = |pattern: &str| {
+        let module = pattern.strip_suffix(']').and_then(|rest| rest.split_once(" ["));
+        let (name, module) = module.unwrap_or((pattern, ""));
+        [name, module].iter().any(|part| part.contains(['[', '{']))
+    };
+    if let Some(pattern) = patterns.iter().find(|pattern| class(pattern)) {
         anyhow::bail!(
-            "{pattern}: a pattern knows * (any text) and ? (any character) only; give the option once for each name"
+            "{pattern}: a pattern knows * (any text) and ? (any character) only, and of a module 'NAME [MODULE]'; give the \
+             option once for each name"
         );
     }
     Ok(Globs::new(patterns))

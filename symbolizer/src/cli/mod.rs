@@ -9,10 +9,12 @@ pub mod completions;
 pub mod filters;
 pub mod inject;
 pub mod man;
+pub mod options;
 pub mod phases;
 mod progress;
 pub mod record;
 pub mod report;
+pub mod suggest;
 
 use clap::{Parser, Subcommand};
 
@@ -43,8 +45,12 @@ enum Command {
     Record(record::Args),
     /// Puts the tracer into a vmlinux
     Inject(inject::Args),
+    /// Says what hypergraph= on a kernel command line means, and what is wrong with it
+    Options(options::Args),
     /// Prints the report (the same as with no subcommand)
     Report(report::Args),
+    /// Names the functions that make most of the events, and a line that leaves them out
+    Suggest(suggest::Args),
     /// Prints one line for each function in a trace: address, name, file and line
     Addresses(addresses::Args),
     /// Prints completions for a shell
@@ -65,7 +71,9 @@ pub fn run() -> anyhow::Result<u8> {
     match cli.command {
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Inject(args)) => inject::run(args),
+        Some(Command::Options(args)) => options::run(&args),
         Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Suggest(args)) => suggest::run(&args),
         Some(Command::Addresses(args)) => addresses::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),

@@ -51,9 +51,12 @@ pub struct Args {
     /// Size of each CPU's ring in MiB, a power of two
     #[arg(long, default_value_t = 8, conflicts_with = "attach")]
     ring_mib: u32,
-    /// What an event does that finds its ring full
-    #[arg(long, value_enum, default_value_t = Overflow::Wait, conflicts_with = "attach")]
-    overflow: Overflow,
+    /// Go on although hypergraph= on the command line is not understood: what is wrong is left out
+    #[arg(long, conflicts_with = "attach")]
+    unchecked_options: bool,
+    /// What an event does that finds its ring full [default: as overflow: of hypergraph= says, or wait]
+    #[arg(long, value_enum, conflicts_with = "attach")]
+    overflow: Option<Overflow>,
     /// Stop after this many seconds
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     timeout: Option<Duration>,
@@ -149,6 +152,12 @@ fn attach(args: &Args, path: &Path, existing: Existing, signals: Arc<AtomicUsize
 
 fn boot(args: &Args, existing: Existing, signals: Arc<AtomicUsize>) -> anyhow::Result<u8> {
     let vmlinux = args.vmlinux.as_deref().context("--vmlinux is missing")?;
+    if super::options::complain(&args.append)? && !args.unchecked_options {
+        bail!(
+            "--append: not all of it is understood; nothing was booted. `symbolize options --help` lists the parts; \
+             --unchecked-options goes on without what is wrong"
+        );
+    }
     let request = qemu_args::read(args.command.get(1..).unwrap_or_default())?;
     for path in [Some(vmlinux), args.kernel.as_deref(), args.initrd.as_deref()].into_iter().flatten() {
         std::fs::File::open(path).with_context(|| format!("{}: cannot open it", path.display()))?;
@@ -168,7 +177,7 @@ fn boot(args: &Args, existing: Existing, signals: Arc<AtomicUsize>) -> anyhow::R
     let options = kernel_config::Options {
         cpus: request.cpus,
         ring_bytes: ring_bytes(args.ring_mib)?,
-        policy: args.overflow.policy(),
+        policy: policy(args),
         ram_bytes: Some(request.memory),
         command_line: args.append.clone().into_bytes(),
         ..kernel_config::Options::default()
@@ -240,6 +249,15 @@ fn boot_in_tree(
     let vmm = args.command.iter().chain(&added).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let meta = Meta { command_line, command_line_added: added_words.into(), vmm, started_at, ..meta_of(&region) };
     record(args, existing, ram, region, meta, watch, Some(vmlinux))
+}
+
+/// What is to happen when a ring is full.
+fn policy(args: &Args) -> Policy {
+    let asked = bootlevel::Options::read(args.append.as_bytes()).overflow.map(|overflow| match overflow {
+        bootlevel::Overflow::Wait => Overflow::Wait,
+        bootlevel::Overflow::Drop => Overflow::Drop,
+    });
+    args.overflow.or(asked).unwrap_or(Overflow::Wait).policy()
 }
 
 /// What the header in the shared memory says.

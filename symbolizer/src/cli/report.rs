@@ -12,7 +12,7 @@ use symbolizer::calltree::both::Both;
 use symbolizer::calltree::levels::Levels;
 use symbolizer::calltree::phases::Timeline;
 use symbolizer::calltree::sink::Nothing;
-use symbolizer::calltree::{self, Filter, Task};
+use symbolizer::calltree::{self, Filter, Site, Task};
 use symbolizer::decode::pipeline;
 use symbolizer::report::levels::Boot;
 use symbolizer::report::model::{Sort, Sources};
@@ -20,7 +20,7 @@ use symbolizer::report::names::{CALL, Coverage, Named};
 use symbolizer::report::text::By;
 use symbolizer::report::units::Clock;
 use symbolizer::report::{Names, Report, json, text, tree};
-use symbolizer::resolve::Vmlinux;
+use symbolizer::resolve::{ModuleFiles, Vmlinux};
 use symbolizer::trace_dir::{Meta, TraceDir};
 
 use super::filters::Filters;
@@ -63,6 +63,9 @@ pub struct Args {
     /// What the compiler has inlined into the first functions, with the places of the calls
     #[arg(long)]
     inlines: bool,
+    /// Look for modules' .ko files in and below DIR too, not only where packages put them (may be repeated)
+    #[arg(long, value_name = "DIR")]
+    modules: Vec<PathBuf>,
     /// Go on although the vmlinux is of another kernel than the trace
     #[arg(long)]
     force: bool,
@@ -95,12 +98,14 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let trace = TraceDir::open(trace)?;
     phases.done("open the trace");
     let vmlinux = Vmlinux::open(path)?;
-    let names = Names::open(&vmlinux)?;
+    let mut names = Names::open(&vmlinux)?;
     check_build_id(trace.meta(), &names, path, args.force)?;
+    set_slide(&mut names, trace.meta(), args.force)?;
+    names.look_for_modules(ModuleFiles::new(&args.modules, path, &trace.meta().release)?);
     phases.done("read the symbols");
 
     let clock = Clock::new(trace.meta().tsc_khz);
-    let name_of = |site| names.quick(site).name;
+    let name_of = |site: Site<'_>| names.quick(site).name;
     let mut timeline = Timeline::new(trace.meta().phases());
     if timeline.starts().is_empty() && args.filters.by_level() {
         // The recorder was killed: only the marks know.
@@ -130,7 +135,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     });
     levels.finish(totals.last, &totals.tasks);
     phases.done("decode, rebuild calls");
-    let named = names.resolve(totals.sites.addresses())?;
+    let named = names.resolve(totals.functions())?;
     phases.done("read the DWARF");
     let coverage = Coverage::of(names.call_sites(), &named);
     let filtered = args.filters.words(clock)?;
@@ -140,16 +145,23 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let sources = Sources {
         meta: trace.meta(),
         build_id: names.build_id(),
+        slide: names.slide(),
         totals: &totals,
         aggregate: &aggregate,
         named,
         coverage,
+        nameless: names.nameless(),
         boot,
     };
     let mut report = Report::new(sources, sort, filtered);
     if args.inlines {
-        let first: Vec<_> =
-            report.functions.iter().take(args.top.unwrap_or(TOP)).map(|row| row.named.clone()).collect();
+        let first: Vec<_> = report
+            .functions
+            .iter()
+            .map(|row| row.named.clone())
+            .filter(|named| named.module.is_none())
+            .take(args.top.unwrap_or(TOP))
+            .collect();
         let addresses: Vec<u64> = first.iter().map(|named| named.address).collect();
         report.inlined = first.into_iter().map(|named| named.name).zip(names.inlined(&addresses)?).collect();
     }
@@ -196,12 +208,16 @@ fn print_tree(
     // Lines need DWARF, and DWARF is fast for many addresses at once: all that can be called.
     let known: HashMap<u64, Named> = if args.lines {
         let sites = names.call_sites().unwrap_or_default();
-        let named = names.resolve(sites.into_iter().map(|call| call + CALL))?;
-        named.into_iter().map(|named| (named.site + CALL, named)).collect()
+        let sites: Vec<u64> = sites.into_iter().map(|call| names.slide().apply(call + CALL)).collect();
+        let named = names.resolve(sites.iter().copied())?;
+        sites.into_iter().zip(named).collect()
     } else {
         HashMap::new()
     };
-    let name_of = |site| known.get(&site).cloned().unwrap_or_else(|| names.quick(site));
+    let name_of = |site: Site<'_>| {
+        let known = known.get(&site.address).filter(|_| site.module.is_none());
+        known.cloned().unwrap_or_else(|| names.quick(site))
+    };
     let colours = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
     let out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     let mut tree = tree::Tree::new(out, tree::Options { clock, lines: args.lines, colours }, filter, &name_of);
@@ -211,9 +227,18 @@ fn print_tree(
 }
 
 /// Columns to use: never so few that tables fall apart.
-fn width(asked: Option<usize>) -> usize {
+pub fn width(asked: Option<usize>) -> usize {
     let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0).min(140));
     asked.or_else(terminal).unwrap_or(WIDTH).max(60)
+}
+
+/// Undoes KASLR in names, or warns with `--force` that it cannot be done.
+pub fn set_slide(names: &mut Names<'_>, meta: &Meta, force: bool) -> anyhow::Result<()> {
+    match names.ran_at(meta.text_start) {
+        Err(error) if force => anstream::eprintln!("symbolize: warning: {error}; names will be wrong if it moved"),
+        other => other?,
+    }
+    Ok(())
 }
 
 /// Refuses a vmlinux that is not of the traced kernel, or warns with `--force`.

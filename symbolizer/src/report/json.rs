@@ -50,6 +50,7 @@ struct Summary<'a> {
     kernel_release: &'a str,
     build_id: &'a str,
     vmlinux_build_id: Option<&'a str>,
+    slide: String,
     command_line: &'a str,
     cpus: u32,
     events: u64,
@@ -77,14 +78,24 @@ struct Summary<'a> {
     sites_hit: u64,
     sites_in_modules: u64,
     sites_unlisted: u64,
+    modules: usize,
+    modules_dropped: u64,
+    modules_nameless: Vec<NamelessJson<'a>>,
     functions: u64,
     filtered: Option<&'a str>,
     warnings: &'a [String],
 }
 
 #[derive(Serialize)]
+struct NamelessJson<'a> {
+    module: &'a str,
+    reason: String,
+}
+
+#[derive(Serialize)]
 struct FunctionJson<'a> {
     name: &'a str,
+    module: Option<&'a str>,
     address: String,
     site: String,
     aliases: u32,
@@ -270,6 +281,7 @@ fn summary<'a>(report: &'a Report<'_>) -> Summary<'a> {
         kernel_release: &meta.release,
         build_id: &meta.build_id,
         vmlinux_build_id: report.build_id.as_deref(),
+        slide: format!("{:#x}", report.slide.bytes()),
         command_line: &meta.command_line,
         cpus: meta.cpus,
         events: totals.events,
@@ -297,6 +309,13 @@ fn summary<'a>(report: &'a Report<'_>) -> Summary<'a> {
         sites_hit: report.coverage.hit,
         sites_in_modules: report.coverage.modules,
         sites_unlisted: report.coverage.strangers,
+        modules: totals.modules.all.len(),
+        modules_dropped: totals.modules.dropped,
+        modules_nameless: report
+            .nameless
+            .iter()
+            .map(|(module, why)| NamelessJson { module, reason: why.to_string() })
+            .collect(),
         functions: report.functions.len() as u64,
         filtered: report.filtered.as_deref(),
         warnings: &meta.warnings,
@@ -308,6 +327,7 @@ fn function(row: &FunctionRow, clock: Clock) -> FunctionJson<'_> {
     let (min, max) = (returned.then_some(row.all.min), returned.then_some(row.all.max));
     FunctionJson {
         name: &row.named.name,
+        module: row.named.module.as_deref(),
         address: format!("{:#x}", row.named.address),
         site: format!("{:#x}", row.named.site),
         aliases: row.named.aliases,

@@ -11,8 +11,7 @@ use super::names::{Coverage, Named};
 use super::units::Clock;
 use crate::calltree::aggregate::{Aggregate, Figures, Unfinished};
 use crate::calltree::{Function, Task, Totals};
-use crate::resolve::Inlined;
-use crate::resolve::tree;
+use crate::resolve::{Inlined, Missing, Slide, tree};
 use crate::trace_dir::{Ended, Meta};
 
 /// Order of the functions.
@@ -138,6 +137,8 @@ pub struct Report<'a> {
     pub meta: &'a Meta,
     /// Of the vmlinux.
     pub build_id: Option<String>,
+    /// How far the kernel ran from where the vmlinux has it.
+    pub slide: Slide,
     /// Ticks to nanoseconds.
     pub clock: Clock,
     /// What was in the trace.
@@ -146,6 +147,8 @@ pub struct Report<'a> {
     pub end: End,
     /// How much code was seen.
     pub coverage: Coverage,
+    /// Modules whose functions have no names, and why.
+    pub nameless: Vec<(String, Missing)>,
     /// Whether calls were filtered, in words.
     pub filtered: Option<String>,
     /// In the order asked for.
@@ -170,6 +173,8 @@ pub struct Sources<'a, 'b> {
     pub meta: &'a Meta,
     /// Of the vmlinux.
     pub build_id: Option<String>,
+    /// How far the kernel ran from where the vmlinux has it.
+    pub slide: Slide,
     /// What was in the trace.
     pub totals: &'a Totals,
     /// The sums.
@@ -178,6 +183,8 @@ pub struct Sources<'a, 'b> {
     pub named: Vec<Named>,
     /// How much code was seen.
     pub coverage: Coverage,
+    /// Modules whose functions have no names, and why.
+    pub nameless: Vec<(String, Missing)>,
     /// Phases, initcalls and options.
     pub boot: Boot,
 }
@@ -185,7 +192,7 @@ pub struct Sources<'a, 'b> {
 impl<'a> Report<'a> {
     /// Puts a report together.
     pub fn new(sources: Sources<'a, '_>, sort: Sort, filtered: Option<String>) -> Report<'a> {
-        let Sources { meta, build_id, totals, aggregate, named, coverage, boot } = sources;
+        let Sources { meta, build_id, slide, totals, aggregate, named, coverage, nameless, boot } = sources;
         let name = |function: Function| {
             named.get(function.index()).map_or_else(|| "[unknown]".to_owned(), |named| named.name.clone())
         };
@@ -222,10 +229,12 @@ impl<'a> Report<'a> {
         Report {
             meta,
             build_id,
+            slide,
             clock: Clock::new(meta.tsc_khz),
             totals,
             end: end(meta, totals),
             coverage,
+            nameless,
             filtered,
             subsystems: subsystems(&functions),
             functions,
@@ -289,7 +298,8 @@ fn function_rows(named: Vec<Named>, aggregate: &Aggregate<'_>, by: Sort) -> Vec<
 fn subsystems(functions: &[FunctionRow]) -> Vec<SubsystemRow> {
     let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for row in functions {
-        let name = match (&row.named.file, row.named.name.starts_with("[module]")) {
+        let module = row.named.module.is_some() || row.named.name.starts_with("[module]");
+        let name = match (&row.named.file, module) {
             (Some(file), _) => tree::subsystem(file),
             (None, true) => "[modules]",
             (None, false) => "[no source known]",

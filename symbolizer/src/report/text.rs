@@ -8,6 +8,7 @@ use super::model::{End, Report, Sort};
 use super::style::{DIM, HEADING, WARN, printable, wrap};
 use super::units::{count, percent};
 use super::{levels_text, sections};
+use crate::resolve::Missing;
 
 /// What the report is ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -111,6 +112,10 @@ fn header(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
     };
     let build_id = if meta.build_id.is_empty() { "none".to_owned() } else { printable(&meta.build_id) };
     field("build ID", &format!("{build_id} {same}"))?;
+    if report.slide.bytes() > 0 {
+        let moved = "KASLR moved the kernel; addresses here are those of the vmlinux";
+        field("slide", &format!("{:#x}: {moved}", report.slide.bytes()))?;
+    }
     field("command line", &printable(&meta.command_line))?;
     field("CPUs", &meta.cpus.to_string())?;
     let frequency = match clock.khz() {
@@ -138,16 +143,47 @@ fn header(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
         None => format!("{} call sites fired; the vmlinux does not list its call sites", count(coverage.hit)),
     };
     if coverage.modules > 0 {
-        sites.push_str(&format!("; {} more in modules, shown without names", count(coverage.modules)));
+        sites.push_str(&format!("; {} more in modules", count(coverage.modules)));
+        match coverage.nameless {
+            0 => {}
+            all if all == coverage.modules => sites.push_str(", shown without names"),
+            some => sites.push_str(&format!(", {} of them shown without names", count(some))),
+        }
     }
     if coverage.strangers > 0 {
         sites.push_str(&format!("; {} more that the vmlinux does not list", count(coverage.strangers)));
     }
     field("coverage", &sites)?;
+    if !report.nameless.is_empty() {
+        field("modules", &nameless(&report.nameless))?;
+    }
     field(
         "never seen",
         "code without a call site: notrace and noinstr functions (entry code, tsc, kvmclock, NMI), \
          assembly and head64.c before the first call, functions that were inlined",
+    )
+}
+
+/// Which modules have no names, and what to do about it.
+fn nameless(modules: &[(String, Missing)]) -> String {
+    const SHOWN: usize = 12;
+    let without: Vec<&str> =
+        modules.iter().filter(|(_, why)| *why == Missing::NoFile).map(|(module, _)| module.as_str()).collect();
+    let mut parts = Vec::new();
+    if !without.is_empty() {
+        let more = match without.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let names = without[..without.len().min(SHOWN)].join(", ");
+        parts.push(format!("no .ko was found for {names}{more}"));
+    }
+    let other = modules.iter().filter(|(_, why)| *why != Missing::NoFile);
+    parts.extend(other.take(SHOWN).map(|(module, why)| format!("{module}: {}", printable(&why.to_string()))));
+    format!(
+        "{}; to see names, give the directory with the right ones: --modules DIR (on Debian, linux-image-RELEASE-dbg \
+         has them in /usr/lib/debug/lib/modules/RELEASE)",
+        parts.join("; ")
     )
 }
 
@@ -212,6 +248,11 @@ fn damage(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
         totals.mismatches,
         "chunk names another running task than its switches do",
         "chunks name another running task than their switches do",
+    );
+    say(
+        totals.modules.dropped,
+        "description of a module is not whole: its functions have no names",
+        "descriptions of modules are not whole: their functions have no names",
     );
     say(meta.depth_overflows, "call was too deep to be recorded", "calls were too deep to be recorded");
     say(meta.stacks_exhausted, "task got no shadow stack", "tasks got no shadow stack");

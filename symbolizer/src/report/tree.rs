@@ -14,7 +14,7 @@ use super::names::Named;
 use super::style::{DIM, WARN};
 use super::units::Clock;
 use crate::calltree::sink::{Call, How, Note, Sink};
-use crate::calltree::{Filter, Frame, Function, Task, TaskId};
+use crate::calltree::{Filter, Frame, Function, Site, Task, TaskId};
 
 /// What is printed beside a call.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ pub struct Tree<'a, W> {
     out: W,
     options: Options,
     filter: Filter<'a>,
-    name_of: &'a dyn Fn(u64) -> Named,
+    name_of: &'a dyn Fn(Site<'_>) -> Named,
     /// For each function its name, and the remark behind it.
     names: Vec<(String, String)>,
     begin: u64,
@@ -52,7 +52,7 @@ pub struct Tree<'a, W> {
 
 impl<'a, W: Write> Tree<'a, W> {
     /// A tree of the calls that pass the filter.
-    pub fn new(out: W, options: Options, filter: Filter<'a>, name_of: &'a dyn Fn(u64) -> Named) -> Tree<'a, W> {
+    pub fn new(out: W, options: Options, filter: Filter<'a>, name_of: &'a dyn Fn(Site<'_>) -> Named) -> Tree<'a, W> {
         let dim = if options.colours { (DIM.to_string(), format!("{DIM:#}")) } else { Default::default() };
         Tree {
             out,
@@ -165,7 +165,7 @@ impl<W: Write> Sink for Tree<'_, W> {
         self.filter.begin(time);
     }
 
-    fn function(&mut self, _function: Function, site: u64) {
+    fn function(&mut self, _function: Function, site: Site<'_>) {
         self.filter.function(site);
         let named = (self.name_of)(site);
         let place = match (&named.file, named.line) {

@@ -27,10 +27,7 @@ impl Vmlinux {
     /// [`ResolveError::Io`], [`ResolveError::NotElf`].
     pub fn open(path: &Path) -> Result<Vmlinux, ResolveError> {
         let io = |source| ResolveError::Io { path: path.to_path_buf(), source };
-        let file = File::open(path).map_err(io)?;
-        // SAFETY: the map is private and read-only. Should another process truncate the file
-        // meanwhile, the read faults and the process ends: the same trust that any debugger gives.
-        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        let map = map(path).map_err(io)?;
         let vmlinux = Vmlinux { path: path.to_path_buf(), map };
         let bad = |reason: String| ResolveError::NotElf { path: path.to_path_buf(), reason };
         let elf = Elf::parse(&*vmlinux.map).map_err(|e| bad(e.to_string()))?;
@@ -52,6 +49,14 @@ impl Vmlinux {
     pub fn elf(&self) -> Result<Elf<'_>, ResolveError> {
         Elf::parse(&*self.map).map_err(|e| ResolveError::NotElf { path: self.path.clone(), reason: e.to_string() })
     }
+}
+
+/// Maps a file.
+pub(super) fn map(path: &Path) -> std::io::Result<Mmap> {
+    let file = File::open(path)?;
+    // SAFETY: the map is private and read-only. Should another process truncate the file meanwhile, the
+    // read faults and the process ends: the same trust that any debugger gives.
+    unsafe { Mmap::map(&file) }
 }
 
 /// The GNU build ID in hexadecimal; kernels keep it in `.notes` with no program header of its own

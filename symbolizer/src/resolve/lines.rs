@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! Source places from DWARF. In: the debug sections of a vmlinux and addresses. Out: [`Place`]s.
 //! Never here: ELF symbols (which name functions), relocation (a vmlinux is linked; its
-//! `.rela.debug_*` are left alone), reading of sections that are not needed.
+//! `.rela.debug_*` are left alone; of a .ko: [`super::ko`]), reading of sections that are not needed.
 
 use std::borrow::Cow;
 use std::num::NonZero;
@@ -43,7 +43,7 @@ pub struct Place {
 
 /// The debug sections; compressed ones are unpacked, the others stay in the mapped file.
 pub struct Debug<'a> {
-    sections: Vec<(SectionId, Cow<'a, [u8]>)>,
+    pub(super) sections: Vec<(SectionId, Cow<'a, [u8]>)>,
 }
 
 impl<'a> Debug<'a> {

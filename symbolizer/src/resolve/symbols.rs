@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! The function symbols of a vmlinux, for search by address. In: the ELF symbol table. Out: the one
+//! The function symbols of a vmlinux or a .ko, for search by address. In: the ELF symbol table. Out: the one
 //! symbol that covers an address. Never here: DWARF.
+
+use std::borrow::Cow;
 
 use object::elf::{STB_GLOBAL, STB_WEAK, STT_FUNC};
 use object::read::elf::Sym;
-use object::{Endianness, Object, ObjectSymbol};
+use object::{Endianness, Object, ObjectSymbol, SectionIndex};
 
 use super::image::Elf;
 
 /// A function symbol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symbol<'a> {
     /// First address.
     pub address: u64,
     /// Bytes.
     pub size: u64,
     /// Its name; where several symbols stand at the address, a global one before a weak one before a
-    /// local one, then the larger, then the later in the table (as llvm-symbolizer has it).
-    pub name: &'a str,
+    /// local one, then the larger, then the later in the table (as llvm-symbolizer has it). A module's
+    /// `init_module` and `cleanup_module` are what its loader calls functions with names of their own.
+    pub name: Cow<'a, str>,
     /// How many other function symbols stand at the address.
     pub aliases: u32,
 }
@@ -34,26 +37,34 @@ impl<'a> Symbols<'a> {
     /// Reads the table. `__pfx_` and `__cfi_` symbols name the padding before functions and are left
     /// out.
     pub fn read(elf: &Elf<'a>) -> Symbols<'a> {
+        Symbols::placed(elf, |_, address| (address != 0).then_some(address))
+    }
+
+    /// The same, where sections and values in them are not yet addresses.
+    pub fn placed(elf: &Elf<'a>, place: impl Fn(Option<SectionIndex>, u64) -> Option<u64>) -> Symbols<'a> {
         let mut found: Vec<(u64, u8, u64, usize, &'a str)> = Vec::new();
         for symbol in elf.symbols() {
             let raw = symbol.elf_symbol();
-            if raw.st_type() != STT_FUNC || symbol.is_undefined() || symbol.address() == 0 {
+            if raw.st_type() != STT_FUNC || symbol.is_undefined() {
                 continue;
             }
+            let Some(address) = place(symbol.section_index(), symbol.address()) else { continue };
             let Ok(name) = symbol.name() else { continue };
             if name.is_empty() || name.starts_with("__pfx_") || name.starts_with("__cfi_") {
                 continue;
             }
             let rank = match raw.st_bind() {
-                STB_GLOBAL => 2,
-                STB_WEAK => 1,
-                _ => 0,
+                _ if matches!(name, "init_module" | "cleanup_module") => 0,
+                STB_GLOBAL => 3,
+                STB_WEAK => 2,
+                _ => 1,
             };
-            found.push((symbol.address(), rank, raw.st_size(Endianness::Little), symbol.index().0, name));
+            found.push((address, rank, raw.st_size(Endianness::Little), symbol.index().0, name));
         }
         found.sort_unstable();
         let mut sorted: Vec<Symbol<'a>> = Vec::with_capacity(found.len());
         for (address, _, size, _, name) in found {
+            let name = Cow::Borrowed(name);
             match sorted.last_mut() {
                 Some(last) if last.address == address => {
                     let size = last.size.max(size);
@@ -64,6 +75,15 @@ impl<'a> Symbols<'a> {
         }
         let longest = sorted.iter().map(|symbol| symbol.size).max().unwrap_or(0);
         Symbols { sorted, longest }
+    }
+
+    /// The same without the file.
+    pub fn into_owned(self) -> Symbols<'static> {
+        let owned = |Symbol { address, size, name, aliases }| {
+            let name = Cow::Owned(String::from(name));
+            Symbol { address, size, name, aliases }
+        };
+        Symbols { sorted: self.sorted.into_iter().map(owned).collect(), longest: self.longest }
     }
 
     /// The symbol that covers an address: the one that begins last, if several do.

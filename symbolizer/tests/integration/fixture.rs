@@ -40,7 +40,7 @@ const SOURCES: [(&str, &str); 3] = [
 
 const SCRIPT: &str = "SECTIONS {
   . = 0xffffffff81000000;
-  .text : { *(.text*) }
+  .text : { _stext = .; *(.text*) }
   .notes : { *(.note.gnu.build-id) }
   .init.data : { __start_mcount_loc = .; KEEP(*(__mcount_loc)) QUAD(0) __stop_mcount_loc = .; }
   .data : { *(.data*) *(.bss*) }
@@ -51,7 +51,7 @@ const SCRIPT: &str = "SECTIONS {
 /// long a compiler makes them.
 const PINNED: &str = "SECTIONS {
   . = 0xffffffff81000000;
-  .text : {
+  .text : { _stext = .;
     *(.text.start_kernel) . = 0x100; *(.text.rest_init*) . = 0x200; *(.text.kmem_cache_init) . = 0x300;
     *(.text.__kmalloc) . = 0x400; *(.text.acpi_early_init) . = 0x500; *(.text*)
   }

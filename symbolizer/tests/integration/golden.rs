@@ -13,7 +13,7 @@ use early_ftrace_format::word::{EndReason, Word};
 use super::fixture::{Fixture, symbolize};
 
 /// Compares, or writes.
-fn golden(name: &str, found: &str) {
+pub fn golden(name: &str, found: &str) {
     let bless = std::env::var_os("EFT_BLESS").is_some_and(|bless| bless == "1");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name);
     if let Err(difference) = compare(&path, found, bless) {

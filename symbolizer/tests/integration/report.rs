@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! What the report says about a small boot, in its three forms.
 
+use early_ftrace_format::event::Event;
 use serde_json::Value;
 use symbolizer::trace_dir::Meta;
 
@@ -157,4 +158,38 @@ fn inlined_functions_are_named_with_the_place_of_the_call() {
     assert_eq!(parts[0]["bytes"], 2, "two nops");
     let text = fixture.output(&trace, &["--inlines"]);
     assert!(text.contains("map_tables  drivers/acpi/osl.c:1"), "{text}");
+}
+
+#[test]
+fn a_kernel_that_kaslr_moved_has_its_names_and_addresses() {
+    let fixture = Fixture::new();
+    let at_home = fixture.json(&fixture.boot(), &[]);
+    assert_eq!(at_home["summary"]["slide"], "0x0");
+    let slide = 0x1e20_0000;
+    let moved = |event: Event| match event {
+        Event::Entry { site, time } => Event::Entry { site: site + slide, time },
+        Event::Leaf { site, start, end } => Event::Leaf { site: site + slide, start, end },
+        other => other,
+    };
+    let mut chunks = fixture.boot_chunks();
+    for (_, _, _, events) in chunks.iter_mut().flatten() {
+        events.iter_mut().for_each(|event| *event = moved(*event));
+    }
+    let meta = |text_start| Meta { text_start, ..fixture.meta() };
+    let linked = 0xffff_ffff_8100_0000;
+    let trace = fixture.trace(meta(linked + slide), &chunks);
+    let mut json = fixture.json(&trace, &[]);
+    assert_eq!(json["summary"]["slide"], "0x1e200000");
+    json["summary"]["slide"] = at_home["summary"]["slide"].clone();
+    assert_eq!(json, at_home, "all else is as if it had not moved");
+    assert!(fixture.output(&trace, &[]).contains("slide         0x1e200000: KASLR"));
+    let tree = fixture.output(&trace, &["--format", "tree", "--lines"]);
+    assert!(tree.contains("acpi_early_init(); /* drivers/acpi/osl.c:1 */") || tree.contains("acpi_early_init() {"));
+    assert!(tree.contains("/* mm/slub.c:1 */"), "{tree}");
+
+    let nonsense = fixture.trace(meta(linked + 0x1000), &chunks);
+    let output = fixture.symbolize(&nonsense, &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("a multiple of 2 MiB"));
+    assert!(fixture.symbolize(&nonsense, &["--force"]).status.success());
 }

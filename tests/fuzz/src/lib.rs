@@ -5,11 +5,13 @@
 //!
 //! 1. [`inject`]: a vmlinux that is to be traced;
 //! 2. [`qemu_args`]: the user's QEMU command;
-//! 3. [`region`]: the memory that a hostile guest shares;
-//! 4. [`words`]: event words;
-//! 5. [`trace`]: a CPU's file in a trace directory, up to the printed report;
-//! 6. [`meta`]: its `meta.json`;
-//! 7. [`resolve`]: a vmlinux that names are looked up in.
+//! 3. [`options`]: the kernel's command line;
+//! 4. [`region`]: the memory that a hostile guest shares;
+//! 5. [`words`]: event words;
+//! 6. [`trace`]: a CPU's file in a trace directory, up to the printed report;
+//! 7. [`meta`]: its `meta.json`;
+//! 8. [`resolve`]: a vmlinux that names are looked up in;
+//! 9. [`ko`]: a module's file that they are looked up in.
 //!
 //! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
 //!
@@ -21,14 +23,16 @@
 //! cargo +nightly fuzz run --fuzz-dir tests/fuzz trace /tmp/new tests/fuzz/corpus/trace -- -detect_leaks=0
 //! ```
 //!
-//! (Leaks are not looked for: each input of `trace` and `resolve` starts threads, and the leak checker
+//! (Leaks are not looked for: each input of `trace`, `resolve` and `ko` starts threads, and the leak checker
 //! takes what ends with them for lost.)
 //!
 //! `tests/system/fuzzed.rs` has these modules too, and runs them over the corpus, as it is and
-//! mutated, with each `cargo test`. `tiny/` holds the source of the corpus's ELF file.
+//! mutated, with each `cargo test`. `tiny/` holds the sources of the corpus's ELF files.
 
 pub mod inject;
+pub mod ko;
 pub mod meta;
+pub mod options;
 pub mod qemu_args;
 pub mod region;
 pub mod resolve;

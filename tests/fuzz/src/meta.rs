@@ -4,12 +4,14 @@
 
 use std::path::Path;
 
-use symbolizer::calltree::Totals;
 use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::filter::{Filter, Wanted};
+use symbolizer::calltree::{Site, Totals};
+use symbolizer::report::levels::Boot;
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::Coverage;
 use symbolizer::report::{Report, json, text};
+use symbolizer::resolve::Slide;
 use symbolizer::trace_dir::meta::META_FILE;
 use symbolizer::trace_dir::{Meta, TraceDir};
 
@@ -31,23 +33,26 @@ pub fn run(data: &[u8]) {
 
 /// The report of a recording without a single event.
 fn report(meta: &Meta) {
-    let nameless = |_| String::new();
+    let nameless = |_: Site<'_>| String::new();
     let aggregate = Aggregate::new(Filter::new(Wanted::default(), &nameless));
     let totals = Totals::default();
     let sources = Sources {
         meta,
         build_id: None,
+        slide: Slide::default(),
         totals: &totals,
         aggregate: &aggregate,
         named: Vec::new(),
         coverage: Coverage::default(),
+        nameless: Vec::new(),
+        boot: Boot::default(),
     };
     let report = Report::new(sources, Sort::Own, None);
     let mut out = Vec::new();
     json::write(&report, None, &mut out).expect("memory takes all");
     serde_json::from_slice::<serde_json::Value>(&out).expect("JSON");
     out.clear();
-    let options = text::Options { width: 80, top: 5, sort: None, lines: true };
+    let options = text::Options { width: 80, top: 5, sort: None, lines: true, by: None };
     text::write(&report, options, &mut out).expect("memory takes all");
     shown::check(&out);
 }

@@ -4,13 +4,18 @@
 //! was read can be written and read again; all forms of the report, whatever the events are.
 
 use symbolizer::calltree::aggregate::Aggregate;
+use symbolizer::calltree::both::Both;
 use symbolizer::calltree::filter::{Filter, Wanted};
-use symbolizer::calltree::{self};
+use symbolizer::calltree::levels::Levels;
+use symbolizer::calltree::phases::Timeline;
+use symbolizer::calltree::{self, Site};
 use symbolizer::decode::pipeline;
+use symbolizer::report::levels::Boot;
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::{Coverage, Named, Origin};
 use symbolizer::report::units::Clock;
 use symbolizer::report::{Report, json, text, tree};
+use symbolizer::resolve::Slide;
 use symbolizer::trace_dir::block::{self, BlockEncoder, BlockHeader, HEADER_SIZE, MAGIC};
 use symbolizer::trace_dir::{Block, TraceDir};
 use zerocopy::{FromBytes, IntoBytes};
@@ -71,18 +76,24 @@ fn write_again(block: &Block) {
 }
 
 fn report(trace: &TraceDir) {
-    let nameless = |_| "f".to_owned();
+    let nameless = |_: Site<'_>| "f".to_owned();
     let mut aggregate = Aggregate::new(Filter::new(Wanted::default(), &nameless));
-    let totals = pipeline::run(trace, |pipeline| calltree::build(pipeline, &mut aggregate, |_| {}));
-    let functions = totals.sites.addresses().map(named).collect();
+    let mut levels = Levels::new(Timeline::new(Vec::new()), None, None);
+    let totals =
+        pipeline::run(trace, |pipeline| calltree::build(pipeline, &mut Both(&mut aggregate, &mut levels), |_| {}));
+    levels.finish(totals.last, &totals.tasks);
+    let functions = totals.functions().map(named).collect();
     let report = Report::new(
         Sources {
             meta: trace.meta(),
             build_id: None,
+            slide: Slide::default(),
             totals: &totals,
             aggregate: &aggregate,
             named: functions,
             coverage: Coverage::default(),
+            nameless: Vec::new(),
+            boot: Boot::default(),
         },
         Sort::Total,
         None,
@@ -91,7 +102,7 @@ fn report(trace: &TraceDir) {
     json::write(&report, None, &mut out).expect("memory takes all");
     serde_json::from_slice::<serde_json::Value>(&out).expect("JSON");
     out.clear();
-    let options = text::Options { width: 80, top: 5, sort: None, lines: true };
+    let options = text::Options { width: 80, top: 5, sort: None, lines: true, by: None };
     text::write(&report, options, &mut out).expect("memory takes all");
     shown::check(&out);
     out.clear();
@@ -102,8 +113,9 @@ fn report(trace: &TraceDir) {
     shown::check(&out);
 }
 
-fn named(site: u64) -> Named {
+fn named(site: Site<'_>) -> Named {
+    let site = site.address;
     let file = Some("mm/slub.c".to_owned());
     let name = format!("f{site:x}");
-    Named { name, address: site, site, aliases: 0, file, line: Some(1), origin: Origin::Symbol }
+    Named { name, address: site, site, aliases: 0, file, line: Some(1), origin: Origin::Symbol, module: None }
 }

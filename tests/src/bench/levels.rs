@@ -170,15 +170,10 @@ impl Bench {
         let mut theirs: BTreeMap<String, u64> = BTreeMap::new();
         for line in console.lines() {
             let Some((_, rest)) = line.split_once("initcall ") else { continue };
-            let (Some((name, rest)), Some((_, rest))) = (rest.split_once('+'), rest.split_once(" after ")) else {
-                continue;
-            };
-            let _ = rest;
-            let Some(usecs) =
-                line.split(" after ").nth(1).and_then(|t| t.split(' ').next()).and_then(|t| t.parse().ok())
-            else {
-                continue;
-            };
+            // initcall NAME+0x0/0xSIZE returned N after N usecs
+            let Some((name, rest)) = rest.split_once('+') else { continue };
+            let usecs = rest.split(" after ").nth(1).and_then(|text| text.split(' ').next());
+            let Some(usecs) = usecs.and_then(|text| text.parse::<u64>().ok()) else { continue };
             *theirs.entry(name.to_owned()).or_default() += usecs;
         }
         let between = recording::json(std::process::Command::new(&self.symbolize).arg("bench-levels").arg(&trace))?;
