@@ -50,7 +50,7 @@ impl Built {
 
     /// Of the function with this number.
     pub(super) fn calls(&self, index: usize) -> u64 {
-        self.figures[0][index].calls + self.figures[1][index].calls
+        self.figures[index][0].calls + self.figures[index][1].calls
     }
 
     fn idle(&self, site: u64) -> Figures {
