@@ -106,6 +106,8 @@ struct State {
     open: Vec<Started>,
     /// The module whose marks came last.
     module: Vec<u8>,
+    /// The longest call so far that its `async_run_entry_fn` has made.
+    longest: Option<Call>,
     cpu: u32,
 }
 
@@ -206,6 +208,19 @@ impl Levels {
         let on_cpu = end.saturating_sub(start).saturating_sub(away.wrapping_sub(away_before));
         let calls = calls.saturating_sub(calls_before);
         self.keep(Initcall { kind, address, module, task: self.task, start, end, on_cpu, calls, outcome });
+    }
+
+    /// A call that is async or deferred work.
+    fn work(&mut self, kind: Kind, call: &Call) {
+        let outcome = match call.how {
+            How::Returned => Outcome::Returned(0),
+            How::Cut => Outcome::Cut,
+            How::TaskEnded | How::Open => Outcome::Open,
+        };
+        let address = self.sites.get(call.function.index()).copied().unwrap_or(0);
+        let Call { start, end, total, .. } = *call;
+        let (task, on_cpu) = (self.task, total);
+        self.keep(Initcall { kind, address, module: None, task, start, end, on_cpu, calls: 0, outcome });
     }
 
     fn keep(&mut self, initcall: Initcall) {
@@ -310,20 +325,20 @@ impl Sink for Levels {
             self.now.events += 1;
             self.now.words += 1;
         }
-        // Its first call is that of the async function; then it tidies up.
-        let first = frames.last().filter(|frame| frame.children == 0).map(|frame| frame.function);
-        let deferred = Some(call.function) == self.deferred_work;
-        if deferred || (first.is_some() && first == self.async_run) {
-            let kind = if deferred { Kind::Deferred } else { Kind::Async };
-            let outcome = match call.how {
-                How::Returned => Outcome::Returned(0),
-                How::Cut => Outcome::Cut,
-                How::TaskEnded | How::Open => Outcome::Open,
-            };
-            let address = self.sites.get(call.function.index()).copied().unwrap_or(0);
-            let Call { start, end, total, .. } = *call;
-            let (task, on_cpu) = (self.task, total);
-            self.keep(Initcall { kind, address, module: None, task, start, end, on_cpu, calls: 0, outcome });
+        let parent = frames.last().map(|frame| frame.function);
+        let function = Some(call.function);
+        if function == self.deferred_work {
+            self.work(Kind::Deferred, call);
+        } else if function == self.async_run {
+            if let Some(longest) = self.state().longest.take() {
+                self.work(Kind::Async, &longest);
+            }
+        } else if parent.is_some() && parent == self.async_run {
+            // It reads the clock, calls the async function, and tidies up.
+            let longest = &mut self.state().longest;
+            if longest.is_none_or(|longest| longest.total < call.total) {
+                *longest = Some(*call);
+            }
         }
     }
 

@@ -163,6 +163,11 @@ impl Modules {
         (site <= code.last).then_some(code.module)
     }
 
+    /// The module that had code at an address at a time: the one loaded last before it.
+    pub fn loaded_at(&self, address: u64, time: u64) -> Option<&Module> {
+        self.all.iter().rev().find(|module| module.loaded <= time && module.section(address).is_some())
+    }
+
     /// The module with this number.
     pub fn get(&self, id: ModuleId) -> Option<&Module> {
         self.all.get(id.index())

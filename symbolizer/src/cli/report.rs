@@ -51,7 +51,7 @@ pub struct Args {
     /// Lines of each table [default: 15]; of functions in JSON [default: all]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
-    /// What to sum up by, in text; --top says how many of each [default: all of it, in a few lines each]
+    /// Only this part of the text, in full or as --top says [default: a few lines of each part]
     #[arg(long, value_enum, conflicts_with = "sort")]
     by: Option<By>,
     /// Only the table in this order [default: tables by self time, calls and total time]

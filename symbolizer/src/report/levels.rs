@@ -10,7 +10,7 @@ use super::names::{CALL, Names};
 use super::style::printable;
 use crate::calltree::aggregate::{Aggregate, Figures};
 use crate::calltree::levels::{Initcall, Kind, Levels, Outcome};
-use crate::calltree::{Function, Totals};
+use crate::calltree::{Function, Site, Totals};
 use crate::resolve::initcalls::Initcalls;
 
 /// Functions that are kept for each phase, by self time.
@@ -148,7 +148,10 @@ fn initcall_rows(levels: &Levels, totals: &Totals, names: &Names<'_>) -> Vec<Ini
             Kind::BuiltIn | Kind::Module => initcall.address.wrapping_add(CALL),
             Kind::Async | Kind::Deferred => initcall.address,
         };
-        let named = names.quick(site);
+        let loaded = (initcall.kind == Kind::Module)
+            .then(|| totals.modules.loaded_at(initcall.address, initcall.start))
+            .flatten();
+        let named = names.quick(Site { address: site, module: loaded });
         let kmod = tables.kmod(named.address).filter(|_| initcall.kind == Kind::BuiltIn);
         let task = totals.tasks.get(initcall.task.index());
         InitcallRow {
@@ -186,7 +189,7 @@ fn level_rows(
         return Vec::new();
     }
     let words = levels.phases.iter().fold(0u64, |sum, phase| sum.saturating_add(phase.words));
-    let sites: Vec<u64> = totals.sites.addresses().collect();
+    let sites: Vec<Site<'_>> = totals.functions().collect();
     let row = |phase: Phase, began: u64, ticks: u64| {
         let sums = levels.phases[phase as usize];
         let own = |row: &&InitcallRow| row.phase == Some(phase) && matches!(row.kind, Kind::BuiltIn | Kind::Module);

@@ -181,11 +181,11 @@ impl<'a> Names<'a> {
     }
 
     /// What the guest records of a function: the address after its call of `__fentry__`, which is its
-    /// first instruction, or comes after `endbr64`.
+    /// first instruction, or comes after `endbr64`, as it ran.
     pub fn site_of(&self, name: &str) -> Option<u64> {
         let address = self.symbols.named(name)?.address;
         let landing = if image::has_endbr(&self.elf, address) { 4 } else { 0 };
-        address.checked_add(landing + CALL)
+        address.checked_add(landing + CALL).map(|site| self.slide.apply(site))
     }
 
     /// The function of a site by the symbol tables alone.

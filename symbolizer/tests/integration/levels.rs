@@ -176,7 +176,7 @@ fn marks_that_cannot_be_right_are_counted_and_bounded() {
         mark(Mark::Phase(60), 0, 1_000_003),
         mark(Mark::InitcallEnd, 0, 1_000_004),
         mark(Mark::Option(127), u32::MAX, 1_000_005),
-        mark(Mark::ModuleName(13), 0x1b5b_1b5b, 1_000_006),
+        mark(Mark::ModuleName(0), 0x1b5b_1b5b, 1_000_006),
     ];
     events.extend((0..500).map(|number| mark(Mark::Problem(63), number, 1_000_010)));
     // Begins without an end, and then whole ones, more than are kept.
@@ -188,6 +188,7 @@ fn marks_that_cannot_be_right_are_counted_and_bounded() {
     let json = fixture.json(&trace, &[]);
     assert_eq!(json["initcalls"].as_array().unwrap().len(), 1 << 16);
     assert_eq!(json["problems"].as_array().unwrap().len(), 256);
+    assert_eq!(json["initcalls"][0]["module"], "[\u{fffd}[\u{fffd}");
     assert_eq!(rows(&json["levels"], &["name"]), [r#""firmware""#, r#""fs""#]);
     let doubts = json["mark_doubts"].to_string();
     for part in ["1 initcalls end without", "3 marks of phases", "initcalls found no room"] {
@@ -195,4 +196,75 @@ fn marks_that_cannot_be_right_are_counted_and_bounded() {
     }
     let text = fixture.output(&trace, &["--by", "initcall", "--top", "3"]);
     assert!(!text.contains('\u{1b}'), "{text}");
+}
+
+#[test]
+fn work_that_was_put_off_is_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("async.c");
+    let text = "void async_run_entry_fn(void) { asm volatile(\"\"); }\n\
+                void deferred_probe_work_func(void) { asm volatile(\"\"); }\n";
+    std::fs::write(&source, text).unwrap();
+    let fixture = Fixture::with(&["-g", source.to_str().unwrap()]);
+    let exit = |time| Event::Exit { time };
+    let events = vec![
+        phase(Phase::Device, 1_000_000),
+        fixture.enter("async_run_entry_fn", 1_000_100),
+        fixture.enter("rest_init", 1_000_200),
+        exit(1_000_210),
+        fixture.enter("acpi_early_init", 1_000_300),
+        fixture.leaf("__kmalloc", 1_000_400, 1_000_500),
+        exit(1_000_900),
+        fixture.enter("rest_init", 1_000_910),
+        exit(1_000_920),
+        exit(1_001_000),
+        phase(Phase::Late, 1_002_000),
+        fixture.enter("deferred_probe_work_func", 1_002_100),
+        exit(1_002_600),
+        // The recording is stopped in it.
+        fixture.enter("async_run_entry_fn", 1_003_000),
+        fixture.enter("kmem_cache_init", 1_003_100),
+        fixture.leaf("__kmalloc", 1_003_200, 1_003_300),
+    ];
+    let trace = fixture.trace(fixture.meta(), &[vec![(1_000_000, 0, 7, events)]]);
+    let json = fixture.json(&trace, &[]);
+    let fields = ["name", "kind", "level", "start_ticks", "ticks", "returned", "ended"];
+    let wanted = [
+        r#""acpi_early_init" "async" "device" 300 600 null "returned""#,
+        r#""deferred_probe_work_func" "deferred" "late" 2100 500 null "returned""#,
+        r#""kmem_cache_init" "async" "late" 3100 200 null "open""#,
+    ];
+    assert_eq!(rows(&json["initcalls"], &fields), wanted);
+    assert!(rows(&json["levels"], &["initcalls"]).iter().all(|count| count == "0"));
+    let text = fixture.output(&trace, &[]);
+    assert!(text.contains("Async and deferred work") && !text.contains("Slowest initcalls"), "{text}");
+}
+
+#[test]
+fn time_away_and_losses_are_no_time_on_a_cpu() {
+    let fixture = fixture();
+    let text = u32::from_le_bytes(*b"nvme");
+    let switch = |pid, time| Event::Switch { state: 1, prio: 120, pid, time };
+    let events = vec![
+        phase(Phase::User, 1_000_000),
+        mark(Mark::ModuleName(0), text, 1_000_010),
+        mark(Mark::ModuleInitStart, 0xc000_1000, 1_000_100),
+        switch(0, 1_000_300),
+        switch(9, 1_000_800),
+        mark(Mark::InitcallEnd, 0, 1_001_000),
+        initcall(&fixture, "kmem_cache_init", 1_002_000),
+        fixture.leaf("__kmalloc", 1_002_100, 1_002_200),
+    ];
+    let after = vec![fixture.leaf("__kmalloc", 1_005_100, 1_005_200), mark(Mark::InitcallEnd, 0, 1_005_300)];
+    let trace = fixture.trace(fixture.meta(), &[vec![(1_000_000, 0, 9, events), (1_005_000, 44, 9, after)]]);
+    let json = fixture.json(&trace, &[]);
+    let fields = ["name", "kind", "module", "start_ticks", "ticks", "on_cpu_ticks", "ended"];
+    let wanted = [
+        r#""[module] 0xffffffffc0001000" "module" "nvme" 100 900 400 "returned""#,
+        r#""kmem_cache_init" "built-in" null 2000 3000 3000 "cut""#,
+    ];
+    assert_eq!(rows(&json["initcalls"], &fields), wanted);
+    assert!(json["mark_doubts"].to_string().contains("1 initcalls end without a begin"));
+    let text = fixture.output(&trace, &["--by", "module"]);
+    assert!(text.contains("[nvme]"), "{text}");
 }
