@@ -2,7 +2,7 @@
 //! From a guest's memory to a report. The tour, in the order that data flows:
 //! [`capture`] -> [`trace_dir`] -> [`decode`] -> [`calltree`] -> [`resolve`] -> [`report`].
 //! decode knows no DWARF; report knows no raw bytes; only main prints. [`options`] stands beside them: what
-//! a kernel's command line asks for.
+//! a kernel's command line asks for; and [`suggest`]: what it should ask for next time.
 
 pub mod calltree;
 pub mod capture;
@@ -10,4 +10,5 @@ pub mod decode;
 pub mod options;
 pub mod report;
 pub mod resolve;
+pub mod suggest;
 pub mod trace_dir;

@@ -14,6 +14,7 @@ mod integration {
     mod options_command;
     mod record_command;
     mod report;
+    mod suggest;
     mod synthetic;
     mod trace_dir;
     mod trace_versions;

@@ -31,8 +31,10 @@ const MODULES: &[(&str, &[&str])] = &[
     ("compare", &["trace_dir", "decode", "calltree", "resolve", "report"]),
     // Beside the others: the kernel's command line in words.
     ("options", &[]),
+    // Beside report: another question to the same trace.
+    ("suggest", &["trace_dir", "decode", "calltree", "resolve", "report"]),
     // The commands drive all of them, and nobody looks at the commands.
-    ("cli", &["capture", "trace_dir", "decode", "calltree", "resolve", "report", "compare", "options"]),
+    ("cli", &["capture", "trace_dir", "decode", "calltree", "resolve", "report", "compare", "options", "suggest"]),
 ];
 
 /// What a module of the symbolizer must not even mention: decode knows no DWARF, report no raw
@@ -40,11 +42,11 @@ const MODULES: &[(&str, &[&str])] = &[
 const UNKNOWN: &[(&[&str], &[&str])] = &[
     (&["capture", "trace_dir", "decode", "calltree"], &["gimli::", "addr2line::"]),
     (
-        &["report", "compare", "options"],
+        &["report", "compare", "options", "suggest"],
         &["EntryWord", "LeafWord", "SwitchWord", "ControlWord", "zerocopy::", "zstd::", "gimli::", "addr2line::"],
     ),
     (
-        &["capture", "trace_dir", "decode", "calltree", "resolve", "report", "compare", "options"],
+        &["capture", "trace_dir", "decode", "calltree", "resolve", "report", "compare", "options", "suggest"],
         &["println!", "eprintln!", "print!(", "eprint!("],
     ),
 ];

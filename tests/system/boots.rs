@@ -98,14 +98,22 @@ pub struct Recorded {
 
 /// Records a boot under the witness.
 pub fn record(series: &str, cpus: u32) -> Recorded {
+    record_with(series, cpus, &format!("{series}-{cpus}cpu"), "")
+}
+
+/// The same, with more words on the kernel's command line; `name` tells it from other recordings.
+pub fn record_with(series: &str, cpus: u32, name: &str, words: &str) -> Recorded {
     let subject = subject(series);
-    let directory = setup().directory.join(format!("{series}-{cpus}cpu"));
+    let directory = setup().directory.join(name);
     std::fs::create_dir_all(&directory).expect("a directory for the boot");
     let (trace, out) = (directory.join("trace"), directory.join("counts.json"));
     // Without instruction counts the witness is exact with one thread for each CPU, too.
     let machine = Machine { extra: subject.witness.arguments(&out, false), ..Machine::with_cpus(cpus) };
     let _one_at_a_time = boot_lock();
-    let output = bounded(&recorder(subject, &trace, &machine)).output().expect("symbolize runs");
+    let setup = setup();
+    let mut command =
+        recording::record_with(&setup.symbolize, &subject.vmlinux, &setup.initrd, &trace, &machine, words);
+    let output = bounded(command.stdout(Stdio::piped()).stderr(Stdio::piped())).output().expect("symbolize runs");
     let console = String::from_utf8_lossy(&output.stdout).into_owned();
     let messages = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "record: {}\n{messages}\n{console}", output.status);

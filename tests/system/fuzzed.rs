@@ -12,7 +12,7 @@ use crate::fuzz;
 use crate::random::Random;
 
 /// Bytes of all corpora together: they are cloned with the project.
-const LARGEST: u64 = 100_000;
+const LARGEST: u64 = 120_000;
 
 /// Values that parsers get wrong.
 const VALUES: [u64; 12] = [
@@ -127,6 +127,11 @@ fn any_vmlinux_is_injected_or_refused() {
 #[test]
 fn any_vmlinux_gives_names_or_is_refused() {
     replay("resolve", fuzz::resolve::run, 300);
+}
+
+#[test]
+fn any_module_gives_names_or_is_refused() {
+    replay("ko", fuzz::ko::run, 300);
 }
 
 #[test]

@@ -51,6 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut phases: Vec<Between> = (0..=bootlevel::Phase::ALL.len()).map(|_| Between::default()).collect();
     let (mut phase, mut pid) = (0, None);
     let mut tasks: HashMap<u32, Task> = HashMap::new();
+    let (mut options, mut problems): (Vec<u8>, Vec<Value>) = (Vec::new(), Vec::new());
     let mut initcalls: Vec<Value> = Vec::new();
     // By pid: address, start, phase.
     let mut open: HashMap<u32, Vec<(u32, u64, usize)>> = HashMap::new();
@@ -92,6 +93,12 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
                         phase = usize::from(number).min(phases.len() - 1);
                         phases[phase].began = time;
                     }
+                    Event::Mark { mark: Mark::Option(_), value, .. } => {
+                        options.extend(value.to_le_bytes().iter().filter(|&&byte| byte != 0));
+                    }
+                    Event::Mark { mark: Mark::Problem(code), value, .. } => {
+                        problems.push(json!({"code": code, "at": value & 0xffff, "len": value >> 16}));
+                    }
                     Event::Mark { mark: Mark::InitcallStart | Mark::ModuleInitStart, value, time } => {
                         open.entry(pid.unwrap_or(0)).or_default().push((value, time, phase));
                     }
@@ -119,7 +126,11 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             (name(number).to_owned(), value)
         })
         .collect();
-    anstream::println!("{}", json!({"phases": phases, "initcalls": initcalls, "tsc_khz": trace.meta().tsc_khz}));
+    anstream::println!(
+        "{}",
+        json!({"phases": phases, "initcalls": initcalls,
+        "options": String::from_utf8_lossy(&options), "problems": problems, "tsc_khz": trace.meta().tsc_khz})
+    );
     Ok(0)
 }
 

@@ -14,6 +14,7 @@ pub mod phases;
 mod progress;
 pub mod record;
 pub mod report;
+pub mod suggest;
 
 use clap::{Parser, Subcommand};
 
@@ -48,6 +49,8 @@ enum Command {
     Options(options::Args),
     /// Prints the report (the same as with no subcommand)
     Report(report::Args),
+    /// Names the functions that make most of the events, and a line that leaves them out
+    Suggest(suggest::Args),
     /// Prints one line for each function in a trace: address, name, file and line
     Addresses(addresses::Args),
     /// Prints completions for a shell
@@ -70,6 +73,7 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Inject(args)) => inject::run(args),
         Some(Command::Options(args)) => options::run(&args),
         Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Suggest(args)) => suggest::run(&args),
         Some(Command::Addresses(args)) => addresses::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),

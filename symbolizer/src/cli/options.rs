@@ -3,7 +3,7 @@
 //! `symbolize record`. In: a command line. Out: words on standard output, problems on standard error.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use symbolizer::options::{self, snippet, words};
 use symbolizer::report::Names;
@@ -47,7 +47,7 @@ pub struct Args {
 /// Runs it; the exit code.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let line = whole_line(&args.line.join(" "));
-    let functions = args.vmlinux.as_ref().map(functions).transpose()?;
+    let functions = args.vmlinux.as_deref().map(functions).transpose()?;
     let wrong = complain(&line)?;
     let mut out = anstream::stdout().lock();
     if wrong {
@@ -99,7 +99,7 @@ pub fn complain(line: &str) -> anyhow::Result<bool> {
 }
 
 /// Names of the functions that can be traced.
-fn functions(path: &PathBuf) -> anyhow::Result<Vec<String>> {
+fn functions(path: &Path) -> anyhow::Result<Vec<String>> {
     let vmlinux = Vmlinux::open(path)?;
     let names = Names::open(&vmlinux)?;
     let Some(sites) = names.call_sites() else {

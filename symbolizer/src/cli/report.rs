@@ -195,7 +195,7 @@ fn print_tree(
 }
 
 /// Columns to use: never so few that tables fall apart.
-fn width(asked: Option<usize>) -> usize {
+pub fn width(asked: Option<usize>) -> usize {
     let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0).min(140));
     asked.or_else(terminal).unwrap_or(WIDTH).max(60)
 }

@@ -22,7 +22,7 @@ pub const CALL: u64 = 5;
 
 /// Modules are loaded from here up (`MODULES_VADDR` with the usual 512 MiB for the kernel image; 1 GiB
 /// with KASLR); no vmlinux knows what lies there.
-pub const MODULES: u64 = 0xffff_ffff_c000_0000;
+pub const MODULES: u64 = slide::IMAGE_END;
 
 /// Where a name comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

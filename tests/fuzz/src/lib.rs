@@ -10,7 +10,8 @@
 //! 5. [`words`]: event words;
 //! 6. [`trace`]: a CPU's file in a trace directory, up to the printed report;
 //! 7. [`meta`]: its `meta.json`;
-//! 8. [`resolve`]: a vmlinux that names are looked up in.
+//! 8. [`resolve`]: a vmlinux that names are looked up in;
+//! 9. [`ko`]: a module's file that they are looked up in.
 //!
 //! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
 //!
@@ -22,13 +23,14 @@
 //! cargo +nightly fuzz run --fuzz-dir tests/fuzz trace /tmp/new tests/fuzz/corpus/trace -- -detect_leaks=0
 //! ```
 //!
-//! (Leaks are not looked for: each input of `trace` and `resolve` starts threads, and the leak checker
+//! (Leaks are not looked for: each input of `trace`, `resolve` and `ko` starts threads, and the leak checker
 //! takes what ends with them for lost.)
 //!
 //! `tests/system/fuzzed.rs` has these modules too, and runs them over the corpus, as it is and
-//! mutated, with each `cargo test`. `tiny/` holds the source of the corpus's ELF file.
+//! mutated, with each `cargo test`. `tiny/` holds the sources of the corpus's ELF files.
 
 pub mod inject;
+pub mod ko;
 pub mod meta;
 pub mod options;
 pub mod qemu_args;

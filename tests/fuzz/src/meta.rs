@@ -10,6 +10,7 @@ use symbolizer::calltree::{Site, Totals};
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::Coverage;
 use symbolizer::report::{Report, json, text};
+use symbolizer::resolve::Slide;
 use symbolizer::trace_dir::meta::META_FILE;
 use symbolizer::trace_dir::{Meta, TraceDir};
 
@@ -37,10 +38,12 @@ fn report(meta: &Meta) {
     let sources = Sources {
         meta,
         build_id: None,
+        slide: Slide::default(),
         totals: &totals,
         aggregate: &aggregate,
         named: Vec::new(),
         coverage: Coverage::default(),
+        nameless: Vec::new(),
     };
     let report = Report::new(sources, Sort::Own, None);
     let mut out = Vec::new();
