@@ -92,7 +92,11 @@ pub fn download(package: &Package, directory: &Path) -> Result<PathBuf> {
     }
     let found = downloaded(package, directory)?;
     found.with_context(|| {
-        format!("apt-get said that it downloaded {}, but there is no such file in {}", package.name, directory.display())
+        format!(
+            "apt-get said that it downloaded {}, but there is no such file in {}",
+            package.name,
+            directory.display()
+        )
     })
 }
 

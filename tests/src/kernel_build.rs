@@ -214,7 +214,9 @@ fn make(tree: &Path, objects: &Path, arguments: &[&str]) -> Result<()> {
     let log = File::create(&log_path).with_context(|| format!("cannot create {}", log_path.display()))?;
     let mut command = Command::new("make");
     // Of the environment kbuild reads KCFLAGS, ARCH, LOCALVERSION and much more, and so would the result.
-    command.env_clear().envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|&name| Some((name, std::env::var_os(name)?))));
+    command
+        .env_clear()
+        .envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|&name| Some((name, std::env::var_os(name)?))));
     command.env("LC_ALL", "C").env("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970");
     command.env("KBUILD_BUILD_USER", "early-ftrace").env("KBUILD_BUILD_HOST", "early-ftrace");
     command.arg("-C").arg(tree).arg(format!("O={}", objects.display())).arg(format!("-j{}", jobs())).args(arguments);

@@ -61,8 +61,9 @@ What stands after -- goes to `cargo test --workspace`.")]
   cargo xtask bench --kernel 6.12
 
   cargo xtask bench levels
+  cargo xtask bench in-tree
 
-Prints a table and writes target/bench/summary.json (of levels: levels.json). Exit code 1 if a
+Prints a table and writes target/bench/summary.json (of a part: its own file). Exit code 1 if a
 target is missed.")]
     Bench {
         /// What to measure: the whole, or each boot level alone
@@ -107,6 +108,8 @@ enum Part {
     All,
     /// Each boot level traced alone
     Levels,
+    /// A kernel from source, with the tracer in its tree
+    InTree,
 }
 
 #[derive(clap::Args)]
@@ -143,6 +146,7 @@ fn main() -> ExitCode {
         Command::Bench { part: Part::All, kernel } => bench::run(&kernel.into()),
         Command::Bench { part: Part::Levels, kernel } => bench::levels::run(&kernel.into()),
         Command::Kernel { plain, series } => kernel(&series, if plain { Flavour::Plain } else { Flavour::Hypergraph }),
+        Command::Bench { part: Part::InTree, kernel } => bench::intree::run(&kernel.kernel),
         Command::Bless => checks::bless(),
         Command::Ci => checks::ci(),
     };

@@ -43,8 +43,7 @@ const LIBSSL: Tool = Tool { program: "/usr/include/openssl/ssl.h", package: "lib
 /// What a demo calls.
 pub const DEMO: &[Tool] = &[QEMU, GCC, BINUTILS, DPKG, TAR];
 /// What tests and bench call.
-pub const TEST: &[Tool] =
-    &[QEMU, GCC, BINUTILS, DPKG, TAR, LLVM_SYMBOLIZER, MAKE, FLEX, BISON, BC, XZ, LIBELF, LIBSSL];
+pub const TEST: &[Tool] = &[QEMU, GCC, BINUTILS, DPKG, TAR, LLVM_SYMBOLIZER, MAKE, FLEX, BISON, BC, XZ, LIBELF, LIBSSL];
 /// What builds a kernel.
 pub const KERNEL: &[Tool] = &[GCC, BINUTILS, DPKG, TAR, MAKE, FLEX, BISON, BC, XZ, LIBELF, LIBSSL];
 
