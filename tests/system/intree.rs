@@ -28,6 +28,16 @@ fn kernel() -> &'static Built {
     })
 }
 
+/// Functions that are called, so often, before the kernel knows its command line and so whether it is to
+/// trace. An injected tracer is there already.
+const BEFORE: [(&str, u64); 4] =
+    [("xen_prepare_pvh", 1), ("idt_setup_early_handler", 1), ("idt_setup_from_table", 32), ("set_intr_gate", 32)];
+
+/// Without what the compiler adds, such as `.constprop.0`.
+fn plain(name: &str) -> &str {
+    name.split('.').next().unwrap_or_default()
+}
+
 /// A recorded boot.
 struct Recorded {
     trace: PathBuf,
@@ -109,7 +119,14 @@ fn each_call_of_a_boot_is_traced_once() {
         recorded.is_whole(cpus.into());
         let counts = Counts::read(&out).expect("the witness's counts");
         let traced = recording::traced_functions(&recorded.report(), &witness.sites).expect("functions");
-        let wrong = mismatches(&traced, &counts);
+        let mut wrong = mismatches(&traced, &counts);
+        let functions = image.functions();
+        wrong.retain(|mismatch| {
+            // The call is the first instruction, or comes after endbr64.
+            let names = [mismatch.site, mismatch.site - 4].into_iter().find_map(|at| functions.get(&at));
+            let name = names.and_then(|names| names.first()).map_or("", |name| plain(name));
+            BEFORE.iter().all(|&(known, calls)| known != name || mismatch.traced + calls != mismatch.witnessed)
+        });
         let shown: Vec<_> = wrong.iter().take(20).map(Mismatch::to_string).collect();
         assert!(wrong.is_empty(), "{cpus} CPUs: {} functions differ:\n{}", wrong.len(), shown.join("\n"));
     }
@@ -176,32 +193,38 @@ fn the_injected_tracer_sees_the_same_functions() {
     inject.arg("inject").arg(&kernel().vmlinux).arg("-o").arg(&image).args(["--ring-mib", "64"]);
     let output = inject.output().expect("symbolize runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let words = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     let straight = record("beside", None, &Machine::with_cpus(1), "");
 
     let _one_at_a_time = boot_lock();
     let memory = format!("memory-backend-file,id=eft,size=512M,share=on,mem-path={}", ram.display());
     let mut machine = Machine::with_cpus(1);
     machine.extra = ["-object", &memory, "-machine", "memory-backend=eft"].map(Into::into).to_vec();
-    let mut qemu = machine.untraced_with(&image, &setup().initrd, "nokaslr");
+    let mut qemu = machine.untraced_with(&image, &setup().initrd, "");
     let mut qemu = qemu.stdout(Stdio::null()).spawn().expect("QEMU runs");
-    let patience = Instant::now() + Duration::from_secs(30);
+    let patience = Instant::now() + Duration::from_secs(60);
     let mut attach = Command::new(&setup().symbolize);
-    attach.args(["record", "--timeout", "60", "--attach"]).arg(&ram).arg("-o").arg(&trace);
-    // Until QEMU has loaded the image.
-    loop {
-        std::thread::sleep(Duration::from_millis(50));
-        let output = attach.output().expect("symbolize runs");
-        if output.status.success() {
-            break;
+    attach.args(["record", "--force", "--attach"]).arg(&ram).arg("-o").arg(&trace).stderr(Stdio::null());
+    let mut recorder = attach.spawn().expect("symbolize runs");
+    while qemu.try_wait().expect("QEMU is ours").is_none() {
+        assert!(Instant::now() < patience, "the guest does not power off");
+        std::thread::sleep(Duration::from_millis(20));
+        // It gives up as long as QEMU has not loaded the image.
+        if recorder.try_wait().expect("symbolize is ours").is_some() {
+            recorder = attach.spawn().expect("symbolize runs");
         }
-        assert!(Instant::now() < patience, "{words}{}", String::from_utf8_lossy(&output.stderr));
     }
-    let _ = qemu.wait();
+    let pid = libc::pid_t::try_from(recorder.id()).expect("a pid");
+    // SAFETY: kill has no effect on our memory; the process is our child, not yet waited for.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
+    assert!(recorder.wait().expect("symbolize is ours").success(), "no trace was left");
     let mut report = recording::report(&setup().symbolize, &trace, &kernel().vmlinux);
     let theirs = names(&recording::json(report.args(["--format", "json"])).expect("a report"));
     let ours = names(&straight.report());
     let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
-    let (only_ours, only_theirs) = (only(&ours, &theirs), only(&theirs, &ours));
+    let explained = |names: Vec<String>, known: &[&str]| {
+        names.into_iter().filter(|name| !known.contains(&plain(name))).collect::<Vec<_>>()
+    };
+    let only_ours = explained(only(&ours, &theirs), &[]);
+    let only_theirs = explained(only(&theirs, &ours), &BEFORE.map(|(name, _)| name));
     assert!(only_ours.is_empty() && only_theirs.is_empty(), "in the tree {only_ours:?}\ninjected {only_theirs:?}");
 }
