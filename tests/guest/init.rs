@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! The first and only program of the demo's initial RAM disk. It does a little of everything that a
 //! booting system does (mounts, files, processes, pipes, memory, sockets, threads, a sleep), the
-//! same each time, prints one line and powers the machine off. In: nothing but the kernel. Out:
+//! same each time, prints one line and powers the machine off. In: the kernel, and its command line if
+//! it asks for [`ftrace`]. Out:
 //! [`DONE`] on the console. Never here: std, libc, anything that differs from one run to the next.
 //!
 //! `xtask` compiles this file alone with rustc (see `tests/src/initrd.rs`); it is no cargo package,
@@ -9,6 +10,7 @@
 #![no_std]
 #![no_main]
 
+mod ftrace;
 mod sys;
 
 use sys::{call, nr};
@@ -41,6 +43,7 @@ extern "C" fn main(argc: usize) -> ! {
         child();
     }
     mounts();
+    let ftrace = ftrace::begin();
     read_kernel_files();
     files();
     processes();
@@ -49,6 +52,7 @@ extern "C" fn main(argc: usize) -> ! {
     sockets();
     threads();
     nap();
+    ftrace::end(&ftrace);
     sys::write_all(1, DONE);
     sys::power_off()
 }

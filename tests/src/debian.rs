@@ -47,11 +47,33 @@ pub fn newest(series: &str) -> Result<Package> {
     Ok(package)
 }
 
+/// The newest version of the package `name`; fetches apt's lists when they do not know it.
+///
+/// # Errors
+/// When there is none.
+pub fn newest_named(name: &str) -> Result<Package> {
+    let look = || -> Result<Option<Package>> {
+        let text = apt_cache(&["show", "--no-all-versions"], &[name.to_owned()])?;
+        Ok(records(&text).into_iter().find(|package| package.name == name))
+    };
+    if let Some(package) = look()? {
+        return Ok(package);
+    }
+    eprintln!("apt knows no {name}; fetching its lists: apt-get update");
+    if !tools::apt_get(&["update", "-q"])? {
+        bail!("`apt-get update` failed; its messages are above");
+    }
+    look()?.with_context(|| format!("the archive has no package {name}"))
+}
+
 /// Downloads `package` into `directory`.
 ///
 /// # Errors
 /// When apt-get fails.
 pub fn download(package: &Package, directory: &Path) -> Result<PathBuf> {
+    if let Some(deb) = downloaded(package, directory)? {
+        return Ok(deb);
+    }
     let status = Command::new("apt-get")
         .args(["download", "-q", &format!("{}={}", package.name, package.version)])
         // As root, apt would rather write as its own user, which may not enter our directory.
@@ -68,15 +90,28 @@ pub fn download(package: &Package, directory: &Path) -> Result<PathBuf> {
             package.name
         );
     }
-    let prefix = format!("{}_", package.name);
+    let found = downloaded(package, directory)?;
+    found.with_context(|| {
+        format!(
+            "apt-get said that it downloaded {}, but there is no such file in {}",
+            package.name,
+            directory.display()
+        )
+    })
+}
+
+/// apt-get writes to another name until all is there; it says `%3a` for a version's colon.
+fn downloaded(package: &Package, directory: &Path) -> Result<Option<PathBuf>> {
+    let prefix = format!("{}_{}_", package.name, package.version.replace(':', "%3a"));
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with(&prefix) && name.ends_with(".deb") {
-            return Ok(path);
+        let whole = path.metadata().is_ok_and(|metadata| metadata.len() == package.size);
+        if whole && name.starts_with(&prefix) && name.ends_with(".deb") {
+            return Ok(Some(path));
         }
     }
-    bail!("apt-get said that it downloaded {}, but there is no such file in {}", package.name, directory.display())
+    Ok(None)
 }
 
 fn newest_in_lists(series: &str) -> Result<Option<Package>> {

@@ -108,7 +108,7 @@ fn newest_cached(kernels: &Path, series: &str) -> Option<PathBuf> {
 
 /// Whether apt's lists are the same as when this kernel was taken for the newest: then the answer is
 /// the same, too, and the second or two that apt needs for it are saved.
-fn is_newer_than_lists(vmlinux: &Path) -> bool {
+pub(crate) fn is_newer_than_lists(vmlinux: &Path) -> bool {
     let changed = |path: &Path| path.metadata().ok()?.modified().ok();
     // The directory's time, since the file has that of its build.
     match (vmlinux.parent().and_then(changed), changed(Path::new("/var/lib/apt/lists"))) {
@@ -176,7 +176,7 @@ fn copy_with_progress(mut from: impl Read, mut to: impl Write, total: u64) {
     }
 }
 
-fn remove(directory: &Path) -> Result<()> {
+pub(crate) fn remove(directory: &Path) -> Result<()> {
     match std::fs::remove_dir_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", directory.display()))

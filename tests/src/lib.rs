@@ -4,7 +4,7 @@
 //!
 //! 1. [`tools`]: are the programs there that we call? install what is missing;
 //! 2. [`kernels`]: the newest debug kernel of a series, from Debian's archive into a cache
-//!    ([`debian`] asks apt);
+//!    ([`debian`] asks apt); or [`kernel_build`]: one from its source, with the tracer in the tree;
 //! 3. [`initrd`]: the demo's init and its archive;
 //! 4. [`workspace`]: cargo builds what we run;
 //! 5. [`machine`]: QEMU's arguments, and [`recording`]: the `symbolize record` around them;
@@ -22,6 +22,7 @@ pub mod debian;
 pub mod demo;
 pub mod image;
 pub mod initrd;
+pub mod kernel_build;
 pub mod kernels;
 pub mod machine;
 pub mod recording;

@@ -55,10 +55,16 @@ impl Machine {
 
     /// Boots `vmlinux` as it is.
     pub fn untraced(&self, vmlinux: &Path, initrd: &Path) -> Command {
+        self.untraced_with(vmlinux, initrd, "")
+    }
+
+    /// The same, with more words on the kernel's command line.
+    pub fn untraced_with(&self, vmlinux: &Path, initrd: &Path, words: &str) -> Command {
         let qemu = self.qemu();
         let mut command = Command::new(&qemu[0]);
         command.args(&qemu[1..]).arg("-kernel").arg(vmlinux).arg("-initrd").arg(initrd);
-        command.args(["-append", COMMAND_LINE]).stdin(Stdio::null());
+        let line = format!("{COMMAND_LINE} {words}");
+        command.args(["-append", line.trim_end()]).stdin(Stdio::null());
         command
     }
 }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask::kernel_build::{self, Flavour};
 use xtask::kernels::Kernel;
+use xtask::steps::Steps;
 use xtask::{bench, checks, demo};
 
 #[derive(Parser)]
@@ -59,8 +61,9 @@ What stands after -- goes to `cargo test --workspace`.")]
   cargo xtask bench --kernel 6.12
 
   cargo xtask bench levels
+  cargo xtask bench in-tree
 
-Prints a table and writes target/bench/summary.json (of levels: levels.json). Exit code 1 if a
+Prints a table and writes target/bench/summary.json (of a part: its own file). Exit code 1 if a
 target is missed.")]
     Bench {
         /// What to measure: the whole, or each boot level alone
@@ -68,6 +71,22 @@ target is missed.")]
         part: Part,
         #[command(flatten)]
         kernel: KernelArgs,
+    },
+    /// Build a small kernel from Debian's source, with the tracer in the tree
+    #[command(after_help = "Examples:
+  cargo xtask kernel
+  cargo xtask kernel --plain
+  cargo xtask kernel --series 6.12
+
+Prints the paths of its vmlinux and bzImage. The first build takes some minutes; what nothing has
+changed for is taken from the cache, $XDG_CACHE_HOME/early-ftrace, by default ~/.cache/early-ftrace.")]
+    Kernel {
+        /// As Debian has it, without CONFIG_HYPERGRAPH
+        #[arg(long)]
+        plain: bool,
+        /// Series of Debian's linux-source
+        #[arg(long, default_value = "6.1", value_name = "SERIES")]
+        series: String,
     },
     /// Rewrite the golden files from what the code prints now
     #[command(after_help = "Examples:
@@ -89,6 +108,8 @@ enum Part {
     All,
     /// Each boot level traced alone
     Levels,
+    /// A kernel from source, with the tracer in its tree
+    InTree,
 }
 
 #[derive(clap::Args)]
@@ -110,12 +131,22 @@ impl From<KernelArgs> for Kernel {
     }
 }
 
+fn kernel(series: &str, flavour: Flavour) -> anyhow::Result<bool> {
+    let steps = Steps::default();
+    let built = kernel_build::build(series, flavour, &steps)?;
+    steps.step("done");
+    println!("{}\n{}", built.vmlinux.display(), built.image.display());
+    Ok(true)
+}
+
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo { kernel, cpus, keep } => demo::run(&kernel.into(), cpus, keep.as_deref()),
         Command::Test { arguments } => checks::test(&arguments),
         Command::Bench { part: Part::All, kernel } => bench::run(&kernel.into()),
         Command::Bench { part: Part::Levels, kernel } => bench::levels::run(&kernel.into()),
+        Command::Kernel { plain, series } => kernel(&series, if plain { Flavour::Plain } else { Flavour::Hypergraph }),
+        Command::Bench { part: Part::InTree, kernel } => bench::intree::run(&kernel.kernel),
         Command::Bless => checks::bless(),
         Command::Ci => checks::ci(),
     };

@@ -28,9 +28,25 @@ pub fn record_with(
     machine: &Machine,
     words: &str,
 ) -> Command {
+    record_kernel(symbolize, vmlinux, None, initrd, trace, machine, words)
+}
+
+/// The same; QEMU boots `kernel`, the bzImage of a vmlinux that has the tracer in its tree.
+pub fn record_kernel(
+    symbolize: &Path,
+    vmlinux: &Path,
+    kernel: Option<&Path>,
+    initrd: &Path,
+    trace: &Path,
+    machine: &Machine,
+    words: &str,
+) -> Command {
     let line = format!("{COMMAND_LINE} {words}");
     let mut command = Command::new(symbolize);
     command.arg("record").arg("--vmlinux").arg(vmlinux).arg("-o").arg(trace);
+    if let Some(kernel) = kernel {
+        command.arg("--kernel").arg(kernel);
+    }
     command.arg("--initrd").arg(initrd).args(["--append", line.trim_end(), "--"]).args(machine.qemu());
     command.stdin(Stdio::null());
     command

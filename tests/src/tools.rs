@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 /// A program from a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tool {
+    /// In PATH, or an absolute path: that of a library's header.
     program: &'static str,
     package: &'static str,
     /// Whether `program-NUMBER` will do as well, as Debian names LLVM's tools.
@@ -30,10 +31,21 @@ pub const TAR: Tool = Tool { program: "tar", package: "tar", numbered: false };
 /// The resolver that ours is compared with.
 pub const LLVM_SYMBOLIZER: Tool = Tool { program: "llvm-symbolizer", package: "llvm", numbered: true };
 
+/// Kbuild's.
+const MAKE: Tool = Tool { program: "make", package: "make", numbered: false };
+const FLEX: Tool = Tool { program: "flex", package: "flex", numbered: false };
+const BISON: Tool = Tool { program: "bison", package: "bison", numbered: false };
+const BC: Tool = Tool { program: "bc", package: "bc", numbered: false };
+const XZ: Tool = Tool { program: "xz", package: "xz-utils", numbered: false };
+const LIBELF: Tool = Tool { program: "/usr/include/libelf.h", package: "libelf-dev", numbered: false };
+const LIBSSL: Tool = Tool { program: "/usr/include/openssl/ssl.h", package: "libssl-dev", numbered: false };
+
 /// What a demo calls.
 pub const DEMO: &[Tool] = &[QEMU, GCC, BINUTILS, DPKG, TAR];
 /// What tests and bench call.
-pub const TEST: &[Tool] = &[QEMU, GCC, BINUTILS, DPKG, TAR, LLVM_SYMBOLIZER];
+pub const TEST: &[Tool] = &[QEMU, GCC, BINUTILS, DPKG, TAR, LLVM_SYMBOLIZER, MAKE, FLEX, BISON, BC, XZ, LIBELF, LIBSSL];
+/// What builds a kernel.
+pub const KERNEL: &[Tool] = &[GCC, BINUTILS, DPKG, TAR, MAKE, FLEX, BISON, BC, XZ, LIBELF, LIBSSL];
 
 impl Tool {
     /// Where the program is.

@@ -12,6 +12,7 @@
 //! - [`damage`]: the recorded trace with bytes flipped and ends cut off;
 //! - [`fuzzed`]: the fuzz targets ([`fuzz`]) over their [`corpus`], as it is and mutated ([`random`]);
 //! - [`images`], [`vmm`], [`traces`]: bad input, and what is said about it ([`refusal`]);
+//! - [`intree`]: a kernel from source, with the tracer in its tree;
 //! - [`arrows`]: the layout that DESIGN.md promises.
 //!
 //! Never here: times. Speed is measured by `cargo xtask bench`.
@@ -25,6 +26,7 @@ mod damage;
 mod fuzz;
 mod fuzzed;
 mod images;
+mod intree;
 mod killed;
 mod levels;
 mod nmi;

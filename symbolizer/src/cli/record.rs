@@ -21,6 +21,9 @@ use symbolizer::capture::{CaptureError, session};
 use symbolizer::trace_dir::meta::{RegionMeta, TRACE_VERSION};
 use symbolizer::trace_dir::{Ended, Existing, Meta, TraceWriter};
 
+/// Of each CPU's ring, unless `--ring-mib` says otherwise.
+const RING_MIB: u32 = 8;
+
 /// The traced kernel must be in the guest's memory after this time.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -48,9 +51,9 @@ pub struct Args {
     /// Initial RAM disk
     #[arg(long, conflicts_with = "attach")]
     initrd: Option<PathBuf>,
-    /// Size of each CPU's ring in MiB, a power of two
-    #[arg(long, default_value_t = 8, conflicts_with = "attach")]
-    ring_mib: u32,
+    /// Size of each CPU's ring in MiB, a power of two [default: 8, or as a kernel with the tracer built in has it]
+    #[arg(long, conflicts_with = "attach")]
+    ring_mib: Option<u32>,
     /// Go on although hypergraph= on the command line is not understood: what is wrong is left out
     #[arg(long, conflicts_with = "attach")]
     unchecked_options: bool,
@@ -176,7 +179,7 @@ fn boot(args: &Args, existing: Existing, signals: Arc<AtomicUsize>) -> anyhow::R
     let kernel = temp.path().join("vmlinux.traced");
     let options = kernel_config::Options {
         cpus: request.cpus,
-        ring_bytes: ring_bytes(args.ring_mib)?,
+        ring_bytes: ring_bytes(args.ring_mib.unwrap_or(RING_MIB))?,
         policy: policy(args),
         ram_bytes: Some(request.memory),
         command_line: args.append.clone().into_bytes(),
@@ -223,6 +226,19 @@ fn boot_in_tree(
     existing: Existing,
     signals: Arc<AtomicUsize>,
 ) -> anyhow::Result<u8> {
+    if args.ring_mib.is_some() {
+        bail!(
+            "--ring-mib: {} has the tracer built in, with rings as CONFIG_HYPERGRAPH_SIZE_MIB says; nothing was booted",
+            vmlinux.display()
+        );
+    }
+    if args.overflow.is_some() {
+        bail!(
+            "--overflow: {} has the tracer built in and reads its command line only; nothing was booted. \
+             Say --append hypergraph=overflow:drop",
+            vmlinux.display()
+        );
+    }
     let asked = args.append.split_ascii_whitespace().any(|word| word.starts_with("hypergraph="));
     let added_words = if asked { "" } else { "hypergraph=on" };
     let command_line = [args.append.as_str(), added_words].join(" ").trim().to_string();

@@ -8,6 +8,7 @@
 
 pub mod child;
 pub mod figures;
+pub mod intree;
 pub mod levels;
 pub mod resolvers;
 

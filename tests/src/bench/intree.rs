@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! `cargo xtask bench in-tree`: what the tracer in the tree costs a kernel that is not asked to trace, and
+//! what an event costs beside ftrace's function_graph on the same kernel. In: a series of Debian's source.
+//! Out: a table on stdout, `in-tree.json`. All boots run under QEMU's icount, where time is instructions.
+//!
+//! function_graph's events are those that its ring buffer has taken when init asks at its end
+//! (`per_cpu/cpu0/stats`: entries that are there, and overrun ones): an entry and a return each are one, as
+//! with us. It starts in the `core` level, we before `start_kernel`. The tracers' own first work (what
+//! function_graph does to turn its sites into calls) is in its sum: it happens in each such boot.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::image::Image;
+use crate::kernel_build::{self, Built, Flavour};
+use crate::machine::Machine;
+use crate::recording::{self, number};
+use crate::steps::Steps;
+use crate::witness::{Counts, Witness};
+use crate::{initrd, tools, workspace};
+
+/// A kernel with the tracer in its tree, and off, may execute so many times what one without it does.
+const MOST_OFF_RATIO: f64 = 1.005;
+
+/// All boots have it on their command lines, so that init does the same in each.
+const STATS: &str = "eft.stats";
+
+/// One boot.
+struct Boot {
+    name: &'static str,
+    /// Of the kernel, tracers included.
+    instructions: u64,
+    /// Calls of traceable functions, as the witness counted them.
+    calls: u64,
+    /// Recorded by whichever tracer ran.
+    events: u64,
+}
+
+/// What all boots share.
+struct Bench {
+    steps: Steps,
+    directory: std::path::PathBuf,
+    symbolize: std::path::PathBuf,
+    initrd: std::path::PathBuf,
+}
+
+/// Measures; whether the target is met.
+///
+/// # Errors
+/// When a build, a boot or a program fails.
+pub fn run(series: &str) -> Result<bool> {
+    let steps = Steps::default();
+    tools::ensure(tools::TEST)?;
+    let plain = kernel_build::build(series, Flavour::Plain, &steps)?;
+    let ours = kernel_build::build(series, Flavour::Hypergraph, &steps)?;
+    steps.step("building symbolize and the witness");
+    let symbolize = workspace::build_release("symbolizer", "symbolize")?;
+    let directory = workspace::target().join("bench/in-tree");
+    std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    let initrd = directory.join("initrd.cpio");
+    initrd::build(&initrd)?;
+    let bench = Bench { steps, directory, symbolize, initrd };
+
+    let plain = bench.untraced("plain", &plain, "")?;
+    let off = bench.untraced("off", &ours, "")?;
+    let idle = bench.recorded("idle", &ours, "hypergraph=func:no_such_function,events:func")?;
+    let on = bench.recorded("on", &ours, "hypergraph=on")?;
+    let graph = bench.untraced("function_graph", &ours, "ftrace=function_graph")?;
+
+    let ratio = off.instructions as f64 / plain.instructions as f64;
+    let each = |boot: &Boot, base: &Boot| (boot.instructions as f64 - base.instructions as f64) / boot.events as f64;
+    let mut table =
+        format!("{:<16}{:>16}{:>12}{:>12}{:>16}{:>12}\n", "boot", "instructions", "calls", "events", "over off", "%");
+    for boot in [&plain, &off, &idle, &on, &graph] {
+        let over = boot.instructions as i64 - off.instructions as i64;
+        let percent = over as f64 / off.instructions as f64 * 100.0;
+        let Boot { name, instructions, calls, events } = boot;
+        let _ = writeln!(table, "{name:<16}{instructions:>16}{calls:>12}{events:>12}{over:>16}{percent:>12.2}");
+    }
+    let (ours_each, own_each, graph_each) = (each(&on, &off), each(&on, &idle), each(&graph, &off));
+    println!("{table}");
+    println!("off over plain: {ratio:.5} (at most {MOST_OFF_RATIO})");
+    println!("hypergraph=on: {ours_each:.1} instructions per event over off, {own_each:.1} over idle");
+    println!("function_graph: {graph_each:.1} instructions per event over off");
+    println!(
+        "\nidle: hypergraph= is given, but all functions are excluded; like on, it saves what ftrace_init() does."
+    );
+    println!("events: ours from the trace; function_graph's from its ring buffer's stats, from `core` on.");
+    let rows: Vec<Value> = [&plain, &off, &idle, &on, &graph]
+        .iter()
+        .map(|boot| {
+            json!({"boot": boot.name, "instructions": boot.instructions, "calls": boot.calls, "events": boot.events})
+        })
+        .collect();
+    let json = json!({"series": series, "rows": rows, "off_over_plain": ratio, "target_off_over_plain": MOST_OFF_RATIO,
+        "instructions_per_event": ours_each, "instructions_per_event_over_idle": own_each,
+        "function_graph_instructions_per_event": graph_each});
+    let path = workspace::target().join("bench/in-tree.json");
+    std::fs::write(&path, serde_json::to_vec_pretty(&json)?)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    eprintln!("written: {}", path.display());
+    let met = ratio <= MOST_OFF_RATIO && ours_each < graph_each;
+    if !met {
+        eprintln!(
+            "missed: off costs more than {MOST_OFF_RATIO} times the plain kernel, or an event more than ftrace's"
+        );
+    }
+    Ok(met)
+}
+
+impl Bench {
+    /// One CPU that counts to `out`.
+    fn machine(&self, name: &str, kernel: &Built, out: &Path) -> Result<Machine> {
+        self.steps.step(format_args!("boot: {name}"));
+        if out.exists() {
+            std::fs::remove_file(out).with_context(|| format!("cannot remove {}", out.display()))?;
+        }
+        let witness = Witness::prepare(&Image::read(&kernel.vmlinux)?, &self.directory)?;
+        let mut extra = witness.arguments(out, true);
+        extra.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
+        Ok(Machine { cpus: 1, single_thread: true, extra })
+    }
+
+    fn untraced(&self, name: &'static str, kernel: &Built, words: &str) -> Result<Boot> {
+        let out = self.directory.join(format!("{name}.json"));
+        let machine = self.machine(name, kernel, &out)?;
+        let mut boot = machine.untraced_with(&kernel.vmlinux, &self.initrd, &format!("{STATS} {words}"));
+        let output = boot.stderr(Stdio::inherit()).output().context("cannot run QEMU")?;
+        let console = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() || !console.contains(initrd::DONE) {
+            bail!("the boot {name} did not reach its end ({}); its console:\n{console}", output.status);
+        }
+        let events = buffered(&console).with_context(|| format!("the boot {name} shows no stats:\n{console}"))?;
+        self.boot(name, &out, events)
+    }
+
+    fn recorded(&self, name: &'static str, kernel: &Built, words: &str) -> Result<Boot> {
+        let (out, trace) = (self.directory.join(format!("{name}.json")), self.directory.join(name));
+        if trace.exists() {
+            std::fs::remove_dir_all(&trace).with_context(|| format!("cannot remove {}", trace.display()))?;
+        }
+        let machine = self.machine(name, kernel, &out)?;
+        let line = format!("{STATS} {words}");
+        let output = recording::record_with(&self.symbolize, &kernel.vmlinux, &self.initrd, &trace, &machine, &line)
+            .output()
+            .context("cannot run symbolize")?;
+        let console = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() || !console.contains(initrd::DONE) {
+            bail!("boot {name}: {}: {console}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+        }
+        let meta = recording::meta(&trace)?;
+        if number(&meta, "/totals/lost")? != 0 {
+            bail!("the boot {name} lost events");
+        }
+        self.boot(name, &out, number(&meta, "/totals/events")?)
+    }
+
+    fn boot(&self, name: &'static str, out: &Path, events: u64) -> Result<Boot> {
+        let counts = Counts::read(out)?;
+        let counted = counts.instructions.context("the witness counted no instructions")?;
+        Ok(Boot { name, instructions: counted.kernel + counted.hook, calls: counts.calls(), events })
+    }
+}
+
+/// Events that have gone through ftrace's ring buffer: those in it, and those that were overwritten.
+fn buffered(console: &str) -> Option<u64> {
+    let value = |name: &str| {
+        let line = console.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "));
+        line?.trim().parse::<u64>().ok()
+    };
+    Some(value("entries")? + value("overrun")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_overwritten_counts_too() {
+        assert_eq!(buffered("x\r\nentries: 5\r\noverrun: 7\r\ncommit overrun: 9\r\n"), Some(12));
+        assert_eq!(buffered("entries: 5\n"), None);
+    }
+}
