@@ -3,6 +3,7 @@
 //! included; asked to, it traces each call, as vmlinux and, with KASLR, as bzImage.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -193,12 +194,14 @@ fn the_injected_tracer_sees_the_same_functions() {
     inject.arg("inject").arg(&kernel().vmlinux).arg("-o").arg(&image).args(["--ring-mib", "64"]);
     let output = inject.output().expect("symbolize runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let straight = record("beside", None, &Machine::with_cpus(1), "");
+    // With time as instructions both see the same timers.
+    let icount = ["-icount", "shift=0,sleep=off"].map(OsString::from).to_vec();
+    let mut machine = Machine { cpus: 1, single_thread: true, extra: icount };
+    let straight = record("beside", None, &machine, "");
 
     let _one_at_a_time = boot_lock();
     let memory = format!("memory-backend-file,id=eft,size=512M,share=on,mem-path={}", ram.display());
-    let mut machine = Machine::with_cpus(1);
-    machine.extra = ["-object", &memory, "-machine", "memory-backend=eft"].map(Into::into).to_vec();
+    machine.extra.extend(["-object", &memory, "-machine", "memory-backend=eft"].map(OsString::from));
     let mut qemu = machine.untraced_with(&image, &setup().initrd, "");
     let mut qemu = qemu.stdout(Stdio::null()).spawn().expect("QEMU runs");
     let patience = Instant::now() + Duration::from_secs(60);
