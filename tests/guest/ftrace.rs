@@ -10,6 +10,9 @@ use crate::sys::{self, call, nr};
 pub struct Asked {
     graph: bool,
     stats: bool,
+    /// `eft.twice`: init is to do its work twice, so that what a tracer does once can be told from what it does
+    /// each time.
+    pub twice: bool,
 }
 
 /// Reads the command line, and begins.
@@ -17,7 +20,7 @@ pub fn begin() -> Asked {
     let mut line = [0; 4096];
     let length = read_file(b"/proc/cmdline\0", &mut line);
     let has = |wanted: &[u8]| line[..length].split(|byte| byte.is_ascii_whitespace()).any(|word| word == wanted);
-    let asked = Asked { graph: has(b"eft.graph"), stats: has(b"eft.stats") };
+    let asked = Asked { graph: has(b"eft.graph"), stats: has(b"eft.stats"), twice: has(b"eft.twice") };
     if asked.graph || asked.stats {
         let (kind, place) = (b"tracefs\0", b"/sys/kernel/tracing\0");
         let arguments = [kind.as_ptr() as usize, place.as_ptr() as usize, kind.as_ptr() as usize, 0, 0, 0];

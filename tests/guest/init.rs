@@ -51,6 +51,13 @@ extern "C" fn main(argc: usize) -> ! {
     memory();
     sockets();
     threads();
+    if ftrace.twice {
+        read_kernel_files();
+        files();
+        processes();
+        pipes();
+        memory();
+    }
     nap();
     ftrace::end(&ftrace);
     sys::write_all(1, DONE);
@@ -77,10 +84,8 @@ fn mounts() {
     ] {
         // The directory may exist already: only the mount has to work.
         call(nr::MKDIR, [place.as_ptr() as usize, 0o755, 0, 0, 0, 0]);
-        let mounted = call(
-            nr::MOUNT,
-            [kind.as_ptr() as usize, place.as_ptr() as usize, kind.as_ptr() as usize, 0, 0, 0],
-        );
+        let mounted =
+            call(nr::MOUNT, [kind.as_ptr() as usize, place.as_ptr() as usize, kind.as_ptr() as usize, 0, 0, 0]);
         check(b"mount", mounted);
     }
 }
@@ -203,10 +208,7 @@ fn memory() {
 
 fn sockets() {
     let mut pair = [0u32; 2];
-    check(
-        b"socketpair",
-        call(nr::SOCKETPAIR, [sys::AF_UNIX, sys::SOCK_STREAM, 0, pair.as_mut_ptr() as usize, 0, 0]),
-    );
+    check(b"socketpair", call(nr::SOCKETPAIR, [sys::AF_UNIX, sys::SOCK_STREAM, 0, pair.as_mut_ptr() as usize, 0, 0]));
     let mut byte = [7u8; 1];
     for _ in 0..ROUNDS {
         sys::write_all(pair[0] as usize, &byte);
