@@ -167,12 +167,13 @@ pub fn read() -> bool {
         None => {}
     }
     plan.next_initcall = facts::initcalls_early();
-    marked::install(plan);
     let globs = options.globs && header.host_did & HOST_DID_GLOBS == 0;
     if globs {
         lead(plan, 0);
         exclude(line, plan);
     }
+    // After that: a marked function that is excluded is marked, and not recorded.
+    marked::install(plan);
     plan.phase = Phase::Start as u32;
     plan.live = plan.phases.contains(Phase::Start) as u32;
     header.gate = plan.live;
