@@ -91,34 +91,60 @@ unsafe extern "C" {
 }
 
 /// Leads the site of one function to its trampoline.
-fn install_one(plan: &mut Plan, function: usize, number: Marked, stub: *const u8) {
+fn install_one(function: usize, stub: *const u8) {
     if let Some(at) = sites::site_of(function) {
         // SAFETY: a site, before the other CPUs run, text is writable.
-        let plain = unsafe { sites::disown(at, stub.addr()) };
-        plan.plain |= (plain as u32) << number as u32;
+        unsafe { sites::point(at, stub.addr()) };
     }
+}
+
+/// The marked function whose trampoline this is.
+fn marked_by(to: sites::Target) -> Option<Marked> {
+    Some(match to {
+        _ if to == (&raw const eft_mark_initcall).addr() => Marked::Initcall,
+        _ if to == (&raw const eft_mark_console).addr() => Marked::Console,
+        _ if to == (&raw const eft_mark_execve).addr() => Marked::Execve,
+        _ if to == (&raw const eft_mark_shutdown).addr() => Marked::Shutdown,
+        _ if to == (&raw const eft_mark_module).addr() => Marked::Module,
+        _ if to == (&raw const eft_mark_irq_enter).addr() => Marked::IrqEnter,
+        _ if to == (&raw const eft_mark_irq_exit).addr() => Marked::IrqExit,
+        _ => return None,
+    })
+}
+
+/// Takes out of the table what does not lead where the kernel's sites lead now: the marked functions
+/// (those found there are not excluded), and sites that a compiler or the build has made nops.
+fn leave_alone(plan: &mut Plan) {
+    let target = plan.target;
+    sites::keep(|at| {
+        let to = sites::leads_to(at);
+        if let Some(function) = marked_by(to) {
+            plan.plain |= 1 << function as u32;
+        }
+        to == target
+    });
 }
 
 /// Leads the sites of the marked functions to their trampolines. By the boot CPU, before any other runs.
 pub fn install(plan: &mut Plan) {
-    install_one(plan, facts::do_one_initcall(), Marked::Initcall, &raw const eft_mark_initcall);
-    install_one(plan, facts::console_init(), Marked::Console, &raw const eft_mark_console);
-    install_one(plan, facts::kernel_execve(), Marked::Execve, &raw const eft_mark_execve);
-    install_one(plan, facts::kernel_restart(), Marked::Shutdown, &raw const eft_mark_shutdown);
-    install_one(plan, facts::kernel_halt(), Marked::Shutdown, &raw const eft_mark_shutdown);
-    install_one(plan, facts::kernel_power_off(), Marked::Shutdown, &raw const eft_mark_shutdown);
-    install_one(plan, facts::module_finalize(), Marked::Module, &raw const eft_mark_module);
+    install_one(facts::do_one_initcall(), &raw const eft_mark_initcall);
+    install_one(facts::console_init(), &raw const eft_mark_console);
+    install_one(facts::kernel_execve(), &raw const eft_mark_execve);
+    install_one(facts::kernel_restart(), &raw const eft_mark_shutdown);
+    install_one(facts::kernel_halt(), &raw const eft_mark_shutdown);
+    install_one(facts::kernel_power_off(), &raw const eft_mark_shutdown);
+    install_one(facts::module_finalize(), &raw const eft_mark_module);
     if plan.irqs != 0 {
-        install_one(plan, facts::irq_enter_rcu(), Marked::IrqEnter, &raw const eft_mark_irq_enter);
-        install_one(plan, facts::irq_exit_rcu(), Marked::IrqExit, &raw const eft_mark_irq_exit);
+        install_one(facts::irq_enter_rcu(), &raw const eft_mark_irq_enter);
+        install_one(facts::irq_exit_rcu(), &raw const eft_mark_irq_exit);
     }
+    leave_alone(plan);
 }
 
 /// With nothing to record, modules' sites are made nops all the same, since ftrace does not.
-pub fn install_modules() {
-    // SAFETY: our plan; as for [`install`].
-    let plan = unsafe { &mut *plan() };
-    install_one(plan, facts::module_finalize(), Marked::Module, &raw const eft_mark_module);
+pub fn install_modules(plan: &mut Plan) {
+    install_one(facts::module_finalize(), &raw const eft_mark_module);
+    leave_alone(plan);
     plan.plain = 0;
 }
 

@@ -9,6 +9,7 @@ use crate::levels;
 use crate::marked::{self, put_mark};
 use crate::percpu::now;
 use crate::ring::header;
+use crate::shadow::skipped_frames;
 use crate::sites::{self, Target, point_all};
 use bootlevel::options::{EventKind, Item, Options, Overflow, items, selects, texts};
 use bootlevel::{Phase, PhaseSet};
@@ -24,9 +25,6 @@ const LINE_SIZE: usize = 2048;
 
 /// `KSYM_NAME_LEN` (include/linux/kallsyms.h) since 6.1; 128 before.
 const NAME_SIZE: usize = 512;
-
-/// Open functions on a shadow stack, as many as it has frames below its slack.
-pub const MOST_DEPTH: u64 = 127;
 
 /// `XEN_HVM_START_MAGIC_VALUE` and the place of `cmdline_paddr` in `struct hvm_start_info`
 /// (include/xen/interface/hvm/start_info.h).
@@ -139,17 +137,14 @@ pub fn read() -> bool {
     // SAFETY: our header and plan; only this CPU runs.
     let (header, plan) = unsafe { (&mut *header(), &mut *plan()) };
     let in_tree = header.origin == ORIGIN_IN_TREE;
-    plan.target = if in_tree { 0 } else { entry() };
+    plan.target = if in_tree { facts::fentry() } else { entry() };
     if !options.on.unwrap_or(!in_tree) {
         header.state = State::Off as u32;
         if !in_tree {
-            marked::install_modules();
+            marked::install_modules(plan);
             lead(plan, 0);
         }
         return false;
-    }
-    if in_tree {
-        sites::keep_live();
     }
     // No function is recorded after the last phase.
     let last = options.until.unwrap_or(Phase::Shutdown);
@@ -159,7 +154,7 @@ pub fn read() -> bool {
         plan.phases = PhaseSet::NONE;
     }
     if let Some(depth) = options.depth {
-        header.skipped_frames = MOST_DEPTH - (depth as u64).min(MOST_DEPTH);
+        header.skipped_frames = skipped_frames(depth);
     }
     match options.overflow {
         Some(Overflow::Wait) => header.policy = POLICY_WAIT,

@@ -9,6 +9,7 @@
 //! lets the entry trampoline test one address bit for "full".
 
 use crate::facts;
+use bootlevel::options::DEEPEST;
 pub use early_ftrace_format::shared::{CLAIMED, Frame, FrameBase as Base};
 
 use core::arch::asm;
@@ -27,6 +28,14 @@ pub const STACK_SIZE: usize = 8192;
 
 /// Address bit that is set in the slack half.
 pub const SLACK_BIT: u32 = 4096;
+
+// As many open functions as there are frames below the slack, but for the base.
+const _: () = assert!(DEEPEST as usize + 1 == SLACK_BIT as usize / size_of::<Frame>());
+
+/// Frames that a stack leaves unused so that it is full after `depth` open functions.
+pub const fn skipped_frames(depth: u16) -> u64 {
+    DEEPEST.saturating_sub(depth) as u64
+}
 
 /// `log2(STACK_SIZE / 4096)`, for the kernel's page allocator.
 pub const STACK_ORDER: u32 = 1;

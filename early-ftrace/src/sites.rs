@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! The call sites of functions. In: where they shall lead. Out: patched text. The list is the kernel's own
 //! `__mcount_loc`, in memory that the kernel frees after the last initcall: nothing here is reached
-//! later. An entry of 0 is none: the injector and [`disown`] make so those that must stay as they are.
+//! later. An entry of 0 is none: the injector and [`keep`] make so those that must stay as they are.
 //!
 //! What makes it safe to change code that others may run: while one CPU is online, interrupts are off and
 //! nobody else runs; with more, `stop_machine` holds them all in `eft_stop_point`, which has no site, and
@@ -44,7 +44,7 @@ pub struct Stopped {
 ///
 /// # Safety
 /// `at` is a call site that nobody runs now; text is writable.
-unsafe fn point(at: usize, to: Target) {
+pub unsafe fn point(at: usize, to: Target) {
     let code = if to == 0 { NOP } else { (CALL as u64) | ((to.wrapping_sub(at + 5) as u32 as u64) << 8) };
     // SAFETY: the caller's word; the three bytes behind a site are the same function's.
     unsafe {
@@ -137,22 +137,6 @@ pub fn site_of(function: usize) -> Option<usize> {
     }
 }
 
-/// Leads one site to `to`, and takes it out of the table. True if it was in it.
-///
-/// # Safety
-/// As for `point`.
-pub unsafe fn disown(at: usize, to: Target) -> bool {
-    // SAFETY: the caller's word.
-    unsafe { point(at, to) };
-    let mut found = false;
-    keep(|site| {
-        let this = site == at;
-        found |= this;
-        !this
-    });
-    found
-}
-
 /// Takes the entries out of the table for which `wanted` is false.
 pub fn keep(mut wanted: impl FnMut(usize) -> bool) {
     let mut entry = facts::mcount_start();
@@ -169,13 +153,9 @@ pub fn keep(mut wanted: impl FnMut(usize) -> bool) {
     }
 }
 
-/// Takes those entries out of the table that do not call `__fentry__`: sites that a compiler or the
-/// build has made nops already.
-pub fn keep_live() {
-    keep(|at| {
-        // SAFETY: a place in the kernel's text.
-        let code = unsafe { (at as *const u64).read_unaligned() } & SITE;
-        let to = at.wrapping_add(5).wrapping_add((code >> 8) as i32 as usize);
-        code as u8 == CALL && to == facts::fentry()
-    });
+/// Where a site leads.
+pub fn leads_to(at: usize) -> Target {
+    // SAFETY: a place in the kernel's text.
+    let code = unsafe { (at as *const u64).read_unaligned() } & SITE;
+    if code as u8 == CALL { at.wrapping_add(5).wrapping_add((code >> 8) as i32 as usize) } else { 0 }
 }

@@ -20,9 +20,9 @@ use crate::layout::{FIRST_ENTRY, Layout, REGION_VIRT, STACK_SIZE, STACKS};
 use crate::link::{GUEST_OBJECT, Linked, link};
 use crate::sites::{CALL, NOPS, Sites, target};
 use crate::{Injected, Options, Policy};
+use bootlevel::Options as Asked;
 use early_ftrace::percpu::Slots;
-use early_ftrace::plan::MOST_DEPTH;
-use early_ftrace::shadow::{Base, CLAIMED, Frame};
+use early_ftrace::shadow::{Base, CLAIMED, Frame, skipped_frames};
 use early_ftrace_format::shared::{
     CHUNK_SIZE, DATA_OFFSET, HOST_DID_GLOBS, Header, MAGIC, ORIGIN_INJECTED, POLICY_DROP, POLICY_WAIT, REGION_ALIGN,
 };
@@ -66,16 +66,18 @@ pub fn inject(input: &Path, output: &Path, options: &Options) -> Result<Injected
     let guest = link_guest(&facts, &layout)?;
 
     let mut patch = Patch { image: &mut image, changes: Vec::new() };
-    let sites = patch.selected(sites, &facts, options)?;
+    let asked = Asked::read(&options.command_line);
+    let skipped = asked.depth.map_or(0, skipped_frames);
+    let sites = patch.selected(sites, &facts, &options.command_line, asked.globs)?;
     patch.sites(&sites, guest.address("eft_entry")?)?;
     patch.functions(&facts, &guest)?;
     patch.calls(&facts, &guest)?;
     patch.page_tables(&facts, &layout)?;
-    patch.initial_values(&facts, &layout, options)?;
+    patch.initial_values(&facts, &layout, skipped)?;
     patch.pvh_gs_base(&facts)?;
     let changes = patch.changes;
     let code_len = guest.bytes.len() as u64;
-    add_region(&mut image, &facts, &layout, options, guest.bytes);
+    add_region(&mut image, &facts, &layout, options, &asked, guest.bytes);
     image.save(output)?;
     Ok(Injected {
         release: facts.release,
@@ -144,9 +146,14 @@ impl Patch<'_> {
 
     /// Leaves only those sites in the kernel's table that the guest may lead anywhere: live ones, which the
     /// command line does not exclude. The others are nops, or become nops.
-    fn selected(&mut self, mut sites: Sites, facts: &KernelFacts, options: &Options) -> Result<Sites, InjectError> {
-        let line = &options.command_line;
-        if bootlevel::Options::read(line).globs {
+    fn selected(
+        &mut self,
+        mut sites: Sites,
+        facts: &KernelFacts,
+        line: &[u8],
+        globs: bool,
+    ) -> Result<Sites, InjectError> {
+        if globs {
             let names = self.image.names();
             let wanted = |at: u64| {
                 let name = names.get(&at).or_else(|| names.get(&(at - ENDBR.len() as u64)));
@@ -256,14 +263,14 @@ impl Patch<'_> {
         Ok(())
     }
 
-    fn initial_values(&mut self, facts: &KernelFacts, layout: &Layout, options: &Options) -> Result<(), InjectError> {
+    fn initial_values(&mut self, facts: &KernelFacts, layout: &Layout, skipped: u64) -> Result<(), InjectError> {
         // The boot CPU's variables, at their place in the image's per-CPU area.
         let slots = Slots::unopened(0);
         let at = facts.per_cpu_load + facts.slots;
         let words = [slots.position, slots.limit];
         self.put("per-CPU area", at, words.as_bytes())?;
         self.changes.push(format!("per-CPU area: our 64 bytes at offset {:#x}", facts.slots));
-        let frames = 1 + skipped_frames(options);
+        let frames = 1 + skipped;
         let top = layout.header_virt() + layout.stacks_off + frames * size_of::<Frame>() as u64;
         self.put("init_task", facts.init_task + facts.task.ret_stack, &top.to_le_bytes())?;
         self.put("ftrace_disabled", facts.ftrace_disabled, &1u32.to_le_bytes())?;
@@ -328,15 +335,17 @@ fn patched_by_kernel(image: &Image) -> Vec<u64> {
     all
 }
 
-/// Frames that `depth:` leaves unused on each shadow stack.
-fn skipped_frames(options: &Options) -> u64 {
-    let depth = bootlevel::Options::read(&options.command_line).depth;
-    depth.map_or(0, |depth| MOST_DEPTH.saturating_sub(depth.into()))
-}
-
 /// Two more segments: the guest's text; the header, the CPUs' control blocks, the flags
 /// of the pool, the boot task's stack.
-fn add_region(image: &mut Image, facts: &KernelFacts, layout: &Layout, options: &Options, code: Vec<u8>) {
+fn add_region(
+    image: &mut Image,
+    facts: &KernelFacts,
+    layout: &Layout,
+    options: &Options,
+    asked: &Asked,
+    code: Vec<u8>,
+) {
+    let skipped = asked.depth.map_or(0, skipped_frames);
     let mut header = Header::new_zeroed();
     header.magic = MAGIC;
     header.version = FORMAT_VERSION;
@@ -364,10 +373,10 @@ fn add_region(image: &mut Image, facts: &KernelFacts, layout: &Layout, options: 
     header.release[..release.len()].copy_from_slice(release);
     header.text_start = facts.text_start;
     header.origin = ORIGIN_INJECTED;
-    if bootlevel::Options::read(&options.command_line).globs {
+    if asked.globs {
         header.host_did = HOST_DID_GLOBS;
     }
-    header.skipped_frames = skipped_frames(options);
+    header.skipped_frames = skipped;
     header.tsc_khz_phys = facts.tsc_khz.and_then(|virt| image.phys(virt)).unwrap_or(0);
     let mut data = vec![0; (layout.stacks_off + STACK_SIZE) as usize];
     // The boot task's stack, empty: no frame is pending.
@@ -375,7 +384,7 @@ fn add_region(image: &mut Image, facts: &KernelFacts, layout: &Layout, options: 
         frame[offset_of!(Frame, high)..][..4].copy_from_slice(&CLAIMED.to_le_bytes());
     }
     data[layout.stacks_off as usize..][offset_of!(Base, skipped)..][..4]
-        .copy_from_slice(&(skipped_frames(options) as u32).to_le_bytes());
+        .copy_from_slice(&(skipped as u32).to_le_bytes());
     data[..size_of::<Header>()].copy_from_slice(header.as_bytes());
     // The boot task has the first stack.
     data[layout.guest_off as usize] = 1;
