@@ -27,6 +27,12 @@ impl Machine {
         Self { cpus, single_thread: false, extra: Vec::new() }
     }
 
+    /// The same machine under icount: time is instructions, and boots repeat.
+    pub fn icount(mut self) -> Self {
+        self.extra.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
+        self
+    }
+
     /// QEMU's name and arguments, but for the kernel. The console is QEMU's stdout.
     pub fn qemu(&self) -> Vec<OsString> {
         let accel = if self.single_thread { "tcg,thread=single" } else { "tcg" };

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::initrd;
 use crate::machine::{COMMAND_LINE, Machine};
 
 /// Length of `call rel32`, from a call site to the address that the hook finds on the stack.
@@ -50,6 +51,30 @@ pub fn record_kernel(
     command.arg("--initrd").arg(initrd).args(["--append", line.trim_end(), "--"]).args(machine.qemu());
     command.stdin(Stdio::null());
     command
+}
+
+/// Removes the trace of an earlier run, if there is one.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn clear(trace: &Path) -> Result<()> {
+    if trace.exists() {
+        std::fs::remove_dir_all(trace).with_context(|| format!("cannot remove {}", trace.display()))?;
+    }
+    Ok(())
+}
+
+/// Runs an untraced boot up to the last line of its init; its console.
+///
+/// # Errors
+/// When it does not get there.
+pub fn untraced(boot: &mut Command, name: &str) -> Result<String> {
+    let output = boot.stderr(Stdio::inherit()).output().context("cannot run QEMU")?;
+    let console = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() || !console.contains(initrd::DONE) {
+        bail!("the boot {name} did not reach its end ({}); its console:\n{console}", output.status);
+    }
+    Ok(console)
 }
 
 /// `symbolize TRACE VMLINUX`: the report.

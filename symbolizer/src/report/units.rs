@@ -52,22 +52,22 @@ impl Clock {
 
 /// A duration in nanoseconds, with the unit that fits: `540 ns`, `5.40 us`, `54.0 ms`, `540 s`.
 pub fn duration(ns: u64) -> String {
-    match ns {
-        0..1_000 => format!("{ns} ns"),
-        1_000..999_500 => format!("{} us", three(ns as f64 / 1e3)),
-        999_500..999_500_000 => format!("{} ms", three(ns as f64 / 1e6)),
-        _ => format!("{} s", three(ns as f64 / 1e9)),
+    scaled(ns, ["ns", "us", "ms", "s"])
+}
+
+/// Three digits and the unit that fits; each unit is a thousand of the one before.
+fn scaled(value: u64, units: [&str; 4]) -> String {
+    match value {
+        0..1_000 => format!("{value} {}", units[0]),
+        1_000..999_500 => format!("{} {}", three(value as f64 / 1e3), units[1]),
+        999_500..999_500_000 => format!("{} {}", three(value as f64 / 1e6), units[2]),
+        _ => format!("{} {}", three(value as f64 / 1e9), units[3]),
     }
 }
 
 /// Bytes, in decimal units: `540 B`, `5.40 kB`, `54.0 MB`.
 pub fn bytes(value: u64) -> String {
-    match value {
-        0..1_000 => format!("{value} B"),
-        1_000..999_500 => format!("{} kB", three(value as f64 / 1e3)),
-        999_500..999_500_000 => format!("{} MB", three(value as f64 / 1e6)),
-        _ => format!("{} GB", three(value as f64 / 1e9)),
-    }
+    scaled(value, ["B", "kB", "MB", "GB"])
 }
 
 /// A count with thousands separators.

@@ -9,10 +9,8 @@
 //! turns its sites into calls; we leave out what `ftrace_init` does) is told from what an event costs by
 //! boots in which init does its work twice: the differences between the two are events only.
 
-use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::Path;
-use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -132,29 +130,21 @@ impl Bench {
             std::fs::remove_file(out).with_context(|| format!("cannot remove {}", out.display()))?;
         }
         let witness = Witness::prepare(&Image::read(&kernel.vmlinux)?, &self.directory)?;
-        let mut extra = witness.arguments(out, true);
-        extra.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
-        Ok(Machine { cpus: 1, single_thread: true, extra })
+        Ok(Machine { cpus: 1, single_thread: true, extra: witness.arguments(out, true) }.icount())
     }
 
     fn untraced(&self, name: &'static str, kernel: &Built, words: &str) -> Result<Boot> {
         let out = self.directory.join(format!("{name}.json"));
         let machine = self.machine(name, kernel, &out)?;
         let mut boot = machine.untraced_with(&kernel.vmlinux, &self.initrd, &format!("{STATS} {words}"));
-        let output = boot.stderr(Stdio::inherit()).output().context("cannot run QEMU")?;
-        let console = String::from_utf8_lossy(&output.stdout);
-        if !output.status.success() || !console.contains(initrd::DONE) {
-            bail!("the boot {name} did not reach its end ({}); its console:\n{console}", output.status);
-        }
+        let console = recording::untraced(&mut boot, name)?;
         let events = buffered(&console).with_context(|| format!("the boot {name} shows no stats:\n{console}"))?;
         self.boot(name, &out, events)
     }
 
     fn recorded(&self, name: &'static str, kernel: &Built, words: &str) -> Result<Boot> {
         let (out, trace) = (self.directory.join(format!("{name}.json")), self.directory.join(name));
-        if trace.exists() {
-            std::fs::remove_dir_all(&trace).with_context(|| format!("cannot remove {}", trace.display()))?;
-        }
+        recording::clear(&trace)?;
         let machine = self.machine(name, kernel, &out)?;
         let line = format!("{STATS} {words}");
         let output = recording::record_with(&self.symbolize, &kernel.vmlinux, &self.initrd, &trace, &machine, &line)

@@ -8,17 +8,13 @@
 //! and what other tasks do meanwhile fall elsewhere in a boot that spends less time on tracing.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt::Write;
-use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::{Bench, size_of_directory};
-use crate::initrd;
 use crate::kernels::Kernel;
-use crate::machine::Machine;
 use crate::recording::{self, number};
 use crate::witness::Counts;
 
@@ -97,20 +93,11 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
 }
 
 impl Bench {
-    fn icount(&self, out: &std::path::Path) -> Result<Machine> {
-        let mut machine = self.machine(out)?;
-        machine.extra.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
-        Ok(machine)
-    }
-
     fn untraced_icount(&self) -> Result<u64> {
         self.steps.step("untraced boot");
         let out = self.directory.join("level-untraced.json");
-        let mut boot = self.icount(&out)?.untraced(&self.vmlinux, &self.initrd);
-        let output = boot.stderr(Stdio::inherit()).output().context("cannot run QEMU")?;
-        if !output.status.success() || !String::from_utf8_lossy(&output.stdout).contains(initrd::DONE) {
-            bail!("the untraced boot did not reach its end ({})", output.status);
-        }
+        let mut boot = self.machine(&out)?.icount().untraced(&self.vmlinux, &self.initrd);
+        recording::untraced(&mut boot, "untraced")?;
         let counted = Counts::read(&out)?.instructions.context("the witness counted no instructions")?;
         Ok(counted.kernel + counted.hook)
     }
@@ -120,10 +107,8 @@ impl Bench {
         self.steps.step(format_args!("boot: {name}"));
         let (out, trace) =
             (self.directory.join(format!("level-{name}.json")), self.directory.join(format!("level-{name}")));
-        if trace.exists() {
-            std::fs::remove_dir_all(&trace).with_context(|| format!("cannot remove {}", trace.display()))?;
-        }
-        let machine = self.icount(&out)?;
+        recording::clear(&trace)?;
+        let machine = self.machine(&out)?.icount();
         let mut record = recording::record_with(&self.symbolize, &self.vmlinux, &self.initrd, &trace, &machine, words);
         let output = record.output().context("cannot run symbolize")?;
         if !output.status.success() {
@@ -158,10 +143,8 @@ impl Bench {
         self.steps.step("boot: initcall_debug");
         let out = self.directory.join("level-debug.json");
         let trace = self.directory.join("level-debug");
-        if trace.exists() {
-            std::fs::remove_dir_all(&trace).with_context(|| format!("cannot remove {}", trace.display()))?;
-        }
-        let machine = self.icount(&out)?;
+        recording::clear(&trace)?;
+        let machine = self.machine(&out)?.icount();
         let words = "hypergraph=events:initcall initcall_debug ignore_loglevel log_buf_len=4M";
         let mut record = recording::record_with(&self.symbolize, &self.vmlinux, &self.initrd, &trace, &machine, words);
         let output = record.output().context("cannot run symbolize")?;

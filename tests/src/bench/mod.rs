@@ -89,11 +89,7 @@ impl Bench {
         self.steps.step("untraced boot under the witness");
         let out = self.directory.join("untraced.json");
         let mut boot = self.machine(&out)?.untraced(&self.vmlinux, &self.initrd);
-        let output = boot.stderr(Stdio::inherit()).output().context("cannot run QEMU")?;
-        let console = String::from_utf8_lossy(&output.stdout);
-        if !output.status.success() || !console.contains(initrd::DONE) {
-            bail!("the untraced boot did not reach its end ({}); its console:\n{console}", output.status);
-        }
+        recording::untraced(&mut boot, "untraced")?;
         let counts = Counts::read(&out)?;
         let instructions = counts.instructions.context("the witness counted no instructions")?;
         self.steps.step(format_args!(
@@ -107,9 +103,7 @@ impl Bench {
     fn traced(&self, untraced: &Instructions, figures: &mut Figures) -> Result<PathBuf> {
         self.steps.step("traced boot under the witness");
         let (out, trace) = (self.directory.join("traced.json"), self.directory.join("trace"));
-        if trace.exists() {
-            std::fs::remove_dir_all(&trace).with_context(|| format!("cannot remove {}", trace.display()))?;
-        }
+        recording::clear(&trace)?;
         let machine = self.machine(&out)?;
         let mut record = recording::record(&self.symbolize, &self.vmlinux, &self.initrd, &trace, &machine);
         let status = record.stdout(std::io::stderr()).status().context("cannot run symbolize")?;
