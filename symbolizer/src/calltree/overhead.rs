@@ -25,11 +25,13 @@ use early_ftrace_format::mark::{Mark, Measured};
 use clock::{Clock, Lags, Sums};
 use costs::Costs;
 
+use super::build::build;
 use super::modules::MOST_MODULES;
 use super::sink::{Call, How, Note, Sink};
 use super::sites::{Function, Site};
 use super::task::{Frame, Task, TaskId};
 use super::totals::Totals;
+use crate::decode::pipeline::Pipeline;
 
 /// Loads of modules whose times are remembered; further ones keep theirs.
 const MOST_LOADED: usize = 4 * MOST_MODULES;
@@ -43,6 +45,22 @@ pub struct Subtracted {
     pub leaves: u64,
     /// Calls that made calls.
     pub others: u64,
+    /// The latest time as recorded.
+    pub last: u64,
+}
+
+/// As [`build`], but to the sink goes the boot without the recorder if `costs` says what that took.
+pub fn build_without<S: Sink>(
+    pipeline: &mut Pipeline<'_>,
+    costs: Option<Costs>,
+    sink: &mut S,
+    progress: impl FnMut(u64),
+) -> (Totals, Option<Subtracted>) {
+    let Some(costs) = costs else { return (build(pipeline, sink, progress), None) };
+    let mut corrected = Corrected::new(sink, costs);
+    let mut totals = build(pipeline, &mut corrected, progress);
+    let subtracted = corrected.finish(&mut totals);
+    (totals, Some(subtracted))
 }
 
 /// A CPU.
@@ -108,7 +126,8 @@ impl<'a, S: Sink> Corrected<'a, S> {
     }
 
     /// After the run: makes the totals' times those that the sink was given.
-    pub fn finish(self, totals: &mut Totals) -> Subtracted {
+    pub fn finish(mut self, totals: &mut Totals) -> Subtracted {
+        self.subtracted.last = totals.last;
         totals.last = self.last.max(totals.first.min(totals.last));
         for (task, own) in totals.tasks.iter_mut().zip(&self.tasks) {
             if own.switches == 0 {

@@ -13,6 +13,7 @@ pub mod inject;
 pub mod man;
 pub mod options;
 pub mod output;
+pub mod overhead;
 pub mod phases;
 mod progress;
 pub mod record;
