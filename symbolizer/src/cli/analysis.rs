@@ -70,7 +70,8 @@ impl Analysis<'_> {
         };
         let mut report = Report::new(sources, sort, filtered);
         if let (Some(costs), Some(subtracted)) = (opened.costs, self.subtracted) {
-            report.correction = Some(Correction::of(&report, costs, subtracted, &opened.recorded, opened.untraced.as_ref()));
+            report.correction =
+                Some(Correction::of(&report, costs, subtracted, &opened.recorded, opened.untraced.as_ref()));
         }
         report
     }

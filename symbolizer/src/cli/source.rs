@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use symbolizer::calltree::filter::Wanted;
 use symbolizer::calltree::levels::Levels;
+use symbolizer::calltree::overhead::costs::Costs;
+use symbolizer::calltree::overhead::{Subtracted, build_without};
 use symbolizer::calltree::phases::Timeline;
 use symbolizer::calltree::sink::{Nothing, Sink};
 use symbolizer::calltree::{Task, Totals};
-use symbolizer::calltree::overhead::costs::Costs;
-use symbolizer::calltree::overhead::{Subtracted, build_without};
 use symbolizer::decode::pipeline;
 use symbolizer::report::Names;
 use symbolizer::report::overhead::Reference;

@@ -33,9 +33,7 @@ impl Reference {
             _ => (1, 1),
         };
         let convert = |ticks: u64| u64::try_from(u128::from(ticks) * u128::from(to) / u128::from(from));
-        Reference::Phases(
-            durations(starts).map(|(phase, ticks)| (phase, convert(ticks).unwrap_or(u64::MAX))).collect(),
-        )
+        Reference::Phases(durations(starts).map(|(phase, ticks)| (phase, convert(ticks).unwrap_or(u64::MAX))).collect())
     }
 }
 
