@@ -4,15 +4,16 @@
 //! with and without the trampolines; the host makes costs of them. The words of these calls are taken back:
 //! no trace has them.
 //!
-//! Once a boot, about 120,000 instructions. The calls are the real ones: the same trampolines, the same
+//! Once a boot, about 60,000 instructions. The calls are the real ones: the same trampolines, the same
 //! ring, a shadow stack of its own. Of several rounds the fastest counts: what else may take time (cold
 //! caches, a hypervisor) only adds. Costs are therefore those of a warm cache.
 
 use crate::percpu::{anchor, epoch, high, now, position, set_anchor, set_epoch, set_high, set_position, withhold};
-use crate::ring::{count_nmi, exclusively};
+use crate::ring::{count_nmi, exclusively, set_base};
 use crate::shadow::{clear, give, take_pooled, top_of};
 use crate::{marked::put_mark, task};
 use core::arch::global_asm;
+use early_ftrace_format::decode::TimeBase;
 use early_ftrace_format::mark::{BATCH, Mark, Measured};
 use early_ftrace_format::shared::{CHUNK_SIZE, Frame};
 use early_ftrace_format::word::{EXIT_LOW, LOWEST_FUNCTION};
@@ -171,6 +172,8 @@ fn measure(batch: unsafe extern "C" fn() -> u32, count: u64, sums: fn(u64) -> Op
         return None;
     }
     let (old_anchor, old_high, old_epoch) = (anchor(), high(), epoch());
+    // As in a boot, where events follow each other: the last word is not long ago.
+    set_base(TimeBase::at(now()));
     // SAFETY: our own code.
     let ticks = unsafe { batch() };
     // As `put_time`: nobody may reserve while the words vanish and the base goes back to what the words

@@ -17,8 +17,9 @@ pub const OPTION_PARTS: u16 = 128;
 /// Sections of a module that a mark can name, by their index in the .ko.
 pub const MOST_SECTIONS: u16 = 1 << 13;
 
-/// Calls in each batch that is measured (`Mark::Calibration`).
-pub const BATCH: u32 = 64;
+/// Calls in each batch that is measured (`Mark::Calibration`). All leaves of one must end within the reach of a
+/// leaf word, also where an emulator needs a thousand ticks for each.
+pub const BATCH: u32 = 32;
 
 /// What was measured of the recorder's own cost: ticks of [`BATCH`] calls, in the fastest of some rounds. A
 /// *leaf* is a function that does nothing, a *pair* a function that only calls such a leaf.

@@ -153,8 +153,8 @@ pub fn fields(report: &Report<'_>) -> Vec<(&'static str, String)> {
     let mut fields = vec![(
         "corrected",
         format!(
-            "all times are without the recorder's own cost, as it was measured in this boot: {} for a call that makes \
-             none, {} for one that does; {} of {} busy as recorded were subtracted ({} %){clamped}",
+            "all times are without the recorder's own cost, as it was measured in this boot, with warm caches: {} for a call \
+             that makes none, {} for one that does; {} of {} busy as recorded were subtracted ({} %){clamped}",
             cost(clock, costs.leaf()),
             cost(clock, costs.pair()),
             clock.show(sums.busy),

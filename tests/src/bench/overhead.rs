@@ -6,7 +6,8 @@
 //! one of the untouched kernel under the witness.
 //!
 //! Phases are compared as a whole, initcalls one by one by the time that their task was on the CPU: what
-//! workers and timers do meanwhile falls into other phases of a boot that is faster. The untouched kernel
+//! workers and timers do meanwhile falls into other phases of a boot that is faster (so `fs` may show too much
+//! and `device` too little, while the sum and the initcalls of both are right). The untouched kernel
 //! does what the others are spared (`ftrace_init` and what belongs to it): so it is told, not compared.
 
 use std::collections::BTreeMap;
@@ -48,20 +49,25 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
     let (plain, recorded, corrected) = (report(&marks, false)?, report(&traced, false)?, report(&traced, true)?);
     let correction = &corrected["correction"];
     let compared = correction["compared"].as_array().context("the report compares nothing")?;
-    let mut table =
-        format!("{:<14}{:>16}{:>16}{:>16}{:>12}\n", "level", "recorded", "corrected", "untraced", "residue, %");
+    let initcalls = Initcalls::compare(&plain, &recorded, &corrected)?;
+    let mut table = format!(
+        "{:<14}{:>16}{:>16}{:>16}{:>12}{:>14}\n",
+        "level", "recorded", "corrected", "untraced", "residue, %", "initcalls, %"
+    );
     for row in compared {
+        let ticks = |what: &str| row[what].as_u64().map_or("-".to_owned(), |ticks| ticks.to_string());
+        let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:+.2}"));
         let _ = writeln!(
             table,
-            "{:<14}{:>16}{:>16}{:>16}{:>12}",
+            "{:<14}{:>16}{:>16}{:>16}{:>12}{:>14}",
             row["level"].as_str().unwrap_or("all of these"),
-            row["recorded_ticks"],
-            row["corrected_ticks"],
-            row["untraced_ticks"],
-            row["residue_percent"].as_f64().map_or("-".to_owned(), |residue| format!("{residue:+.2}")),
+            ticks("recorded_ticks"),
+            ticks("corrected_ticks"),
+            ticks("untraced_ticks"),
+            percent(row["residue_percent"].as_f64()),
+            percent(initcalls.of_level(row["level"].as_str())),
         );
     }
-    let initcalls = Initcalls::compare(&plain, &recorded, &corrected)?;
     println!("Instructions (time stamp counter under icount):\n{table}");
     println!("{}", initcalls.text());
     println!(
@@ -131,28 +137,35 @@ struct Initcalls {
     count: usize,
     /// Sums: untraced, recorded, corrected.
     sums: [u64; 3],
+    /// The same for each level.
+    levels: BTreeMap<String, [u64; 3]>,
     /// Residues in percent of those that are not [`SHORT`], ascending, with their names.
     residues: Vec<(f64, String)>,
 }
 
 impl Initcalls {
     fn compare(plain: &Value, recorded: &Value, corrected: &Value) -> Result<Initcalls> {
-        let times = |report: &Value| -> Result<BTreeMap<String, u64>> {
+        let times = |report: &Value| -> Result<BTreeMap<String, (u64, String)>> {
             let list = report["initcalls"].as_array().context("no initcalls in the report")?;
             let own = list.iter().filter(|initcall| initcall["kind"] == "built-in");
             own.map(|initcall| {
                 let name = initcall["name"].as_str().context("an initcall without a name")?;
-                Ok((name.to_owned(), number(initcall, "/on_cpu_ticks")?))
+                let level = initcall["level"].as_str().unwrap_or_default().to_owned();
+                Ok((name.to_owned(), (number(initcall, "/on_cpu_ticks")?, level)))
             })
             .collect()
         };
         let (plain, recorded, corrected) = (times(plain)?, times(recorded)?, times(corrected)?);
         let mut all = Initcalls::default();
-        for (name, &untraced) in &plain {
-            let (Some(&recorded), Some(&corrected)) = (recorded.get(name), corrected.get(name)) else { continue };
+        for (name, (untraced, level)) in &plain {
+            let (Some(recorded), Some(corrected)) = (recorded.get(name), corrected.get(name)) else { continue };
+            let (untraced, recorded, corrected) = (*untraced, recorded.0, corrected.0);
             all.count += 1;
-            for (sum, value) in all.sums.iter_mut().zip([untraced, recorded, corrected]) {
-                *sum += value;
+            let of_level = all.levels.entry(level.clone()).or_default();
+            for sums in [&mut all.sums, of_level] {
+                for (sum, value) in sums.iter_mut().zip([untraced, recorded, corrected]) {
+                    *sum += value;
+                }
             }
             if untraced >= SHORT {
                 all.residues.push(((corrected as f64 / untraced as f64 - 1.0) * 100.0, name.clone()));
@@ -163,6 +176,12 @@ impl Initcalls {
         }
         all.residues.sort_by(|a, b| a.0.total_cmp(&b.0));
         Ok(all)
+    }
+
+    /// What correction leaves over in the initcalls of a level, or of all, in percent.
+    fn of_level(&self, level: Option<&str>) -> Option<f64> {
+        let [untraced, _, corrected] = *level.map_or(Some(&self.sums), |level| self.levels.get(level))?;
+        (untraced > 0).then(|| (corrected as f64 / untraced as f64 - 1.0) * 100.0)
     }
 
     /// The residue that so many of a hundred stay below.
@@ -207,8 +226,8 @@ mod tests {
     fn initcalls_are_compared_by_name() {
         let report = |a: u64, b: u64| {
             json!({"initcalls": [
-                {"name": "a", "kind": "built-in", "on_cpu_ticks": a},
-                {"name": "b", "kind": "built-in", "on_cpu_ticks": b},
+                {"name": "a", "kind": "built-in", "level": "fs", "on_cpu_ticks": a},
+                {"name": "b", "kind": "built-in", "level": "late", "on_cpu_ticks": b},
                 {"name": "c", "kind": "async", "on_cpu_ticks": 5}]})
         };
         let compared = Initcalls::compare(&report(200_000, 10), &report(300_000, 20), &report(202_000, 11));
@@ -216,6 +235,8 @@ mod tests {
         assert_eq!((compared.count, compared.sums), (2, [200_010, 300_020, 202_011]));
         assert_eq!(compared.residues.len(), 1);
         assert!((compared.percentile(50) - 1.0).abs() < 1e-9);
+        assert!((compared.of_level(Some("late")).expect("there is one") - 10.0).abs() < 1e-9);
+        assert_eq!(compared.of_level(Some("device")), None);
         assert!(Initcalls::compare(&report(1, 1), &report(1, 1), &report(1, 1)).is_err());
     }
 }
