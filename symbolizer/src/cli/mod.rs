@@ -29,6 +29,7 @@ Examples:
   symbolize trace/ vmlinux --sort calls --top 30  the functions that were called most
   symbolize trace/ vmlinux --format tree --inside do_basic_setup --min 1ms | less
   symbolize trace/ vmlinux --format json | jq '.functions[0]'
+  symbolize trace/ vmlinux --correct              times without the tracer's own cost
   symbolize record --help                         how to make a trace
 
 Exit codes: 0 done, 1 a difference found, 2 an error.";
