@@ -13,6 +13,8 @@
 //! 7. [`initcalls`]: what the tables of initcalls say of their functions;
 //! 8. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
 
+pub mod debug;
+pub mod frames;
 pub mod image;
 pub mod initcalls;
 pub mod inlined;
@@ -22,12 +24,13 @@ pub mod module_files;
 pub mod slide;
 pub mod symbols;
 pub mod tree;
+mod units;
 
 use std::path::PathBuf;
 
 pub use image::Vmlinux;
 pub use inlined::Inlined;
-pub use lines::{Place, Want};
+pub use lines::{Place, Places, Want};
 pub use module_files::{Missing, ModuleFiles};
 pub use slide::Slide;
 pub use symbols::{Symbol, Symbols};

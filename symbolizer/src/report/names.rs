@@ -11,9 +11,10 @@ use std::rc::Rc;
 use super::style::printable;
 use crate::calltree::Site;
 use crate::calltree::modules::Module;
+use crate::resolve::debug::Debug;
 use crate::resolve::image::{self, Elf};
 use crate::resolve::ko::{self, Ko};
-use crate::resolve::lines::{Debug, Place, Want};
+use crate::resolve::lines::{Places, Want};
 use crate::resolve::tree::Root;
 use crate::resolve::{Inlined, Missing, ModuleFiles, ResolveError, Slide, Symbols, Vmlinux, slide};
 
@@ -95,18 +96,25 @@ fn put_lines(named: &mut [Named], in_modules: Vec<Option<InModule>>, root: &Root
         let addresses: Vec<u64> = wanted.iter().map(|(_, found)| found.place).collect();
         let Some(Ok(ko)) = wanted.first().map(|(_, found)| found.file.as_ref()) else { continue };
         let Ok(places) = ko.lines(&addresses) else { continue };
-        for ((index, _), place) in wanted.iter().zip(places) {
-            put(&mut named[*index], place, root);
+        let files = relative(&places, root);
+        for (at, (index, _)) in wanted.iter().enumerate() {
+            put(&mut named[*index], &places, at, &files);
         }
     }
 }
 
+/// The paths of places in the source tree, fit for a terminal.
+fn relative(places: &Places, root: &Root) -> Vec<String> {
+    places.files.iter().map(|file| printable(&root.relative(file))).collect()
+}
+
 /// Puts what DWARF says of a function to it.
-fn put(named: &mut Named, place: Place, root: &Root) {
-    named.file = place.file.map(|file| printable(&root.relative(&file)));
+fn put(named: &mut Named, places: &Places, at: usize, files: &[String]) {
+    let Some(place) = places.places.get(at) else { return };
+    named.file = place.file.and_then(|file| files.get(file)).cloned();
     named.line = place.line;
-    if let Some(name) = place.name {
-        named.name = printable(&name);
+    if let Some(name) = &place.name {
+        named.name = printable(name);
         named.origin = Origin::Dwarf;
     } else if let (Origin::Unknown, Some(file), Some(line)) = (named.origin, &named.file, named.line) {
         // A weak function that lost against a strong one: its code stays, its symbol goes.
@@ -118,7 +126,7 @@ fn put(named: &mut Named, place: Place, root: &Root) {
 pub struct Names<'a> {
     elf: Elf<'a>,
     symbols: Symbols<'a>,
-    path: &'a std::path::Path,
+    vmlinux: &'a Vmlinux,
     slide: Slide,
     modules: ModuleFiles,
     /// Modules whose functions could not be named so far.
@@ -139,7 +147,7 @@ impl<'a> Names<'a> {
         Ok(Names {
             elf,
             symbols,
-            path: vmlinux.path(),
+            vmlinux,
             slide: Slide::default(),
             modules: ModuleFiles::default(),
             nameless: RefCell::default(),
@@ -252,23 +260,22 @@ impl<'a> Names<'a> {
     /// [`ResolveError::Dwarf`]. A vmlinux without DWARF is no error: places are empty then. Nor is
     /// anything that is wrong with a module's file: its functions lack what cannot be read.
     pub fn resolve<'s, S: Into<Site<'s>>>(&self, sites: impl Iterator<Item = S>) -> Result<Vec<Named>, ResolveError> {
-        let bad = |reason| ResolveError::Dwarf { path: self.path.to_path_buf(), reason };
+        let bad = |reason| ResolveError::Dwarf { path: self.vmlinux.path().to_path_buf(), reason };
         let found: Vec<(Named, Option<InModule>)> = sites.map(|site| self.find(site.into())).collect();
         let (mut named, in_modules): (Vec<Named>, Vec<Option<InModule>>) = found.into_iter().unzip();
         let mut root = Root::default();
-        if let Some(debug) = Debug::load(&self.elf).map_err(bad)? {
+        if let Some(debug) = Debug::of(self.vmlinux, &self.elf).map_err(bad)? {
             let start_kernel = self.symbols.named("start_kernel");
             let kernel: Vec<usize> = (0..named.len()).filter(|&index| named[index].module.is_none()).collect();
             let want = |named: &Named| Want { address: named.address, name: named.origin == Origin::Unknown };
             let mut wanted: Vec<Want> = kernel.iter().map(|&index| want(&named[index])).collect();
             wanted.extend(start_kernel.map(|symbol| Want { address: symbol.address, name: false }));
-            let mut places = debug.places(&wanted).map_err(bad)?;
-            root = start_kernel
-                .and_then(|_| places.pop())
-                .and_then(|place| place.file)
-                .map_or_else(Root::default, |file| Root::from_start_kernel(&file));
-            for (index, place) in kernel.into_iter().zip(places) {
-                put(&mut named[index], place, &root);
+            let places = debug.places(&wanted).map_err(bad)?;
+            let last = start_kernel.and_then(|_| places.file(kernel.len()));
+            root = last.map_or_else(Root::default, Root::from_start_kernel);
+            let files = relative(&places, &root);
+            for (at, index) in kernel.into_iter().enumerate() {
+                put(&mut named[index], &places, at, &files);
             }
         }
         put_lines(&mut named, in_modules, &root);
@@ -280,8 +287,10 @@ impl<'a> Names<'a> {
     /// # Errors
     /// [`ResolveError::Dwarf`].
     pub fn inlined(&self, functions: &[u64]) -> Result<Vec<Vec<Inlined>>, ResolveError> {
-        let bad = |reason| ResolveError::Dwarf { path: self.path.to_path_buf(), reason };
-        let Some(debug) = Debug::load(&self.elf).map_err(bad)? else { return Ok(vec![Vec::new(); functions.len()]) };
+        let bad = |reason| ResolveError::Dwarf { path: self.vmlinux.path().to_path_buf(), reason };
+        let Some(debug) = Debug::of(self.vmlinux, &self.elf).map_err(bad)? else {
+            return Ok(vec![Vec::new(); functions.len()]);
+        };
         let range = |&address: &u64| match self.symbols.covering(address) {
             Some(symbol) => (symbol.address, symbol.address.saturating_add(symbol.size)),
             None => (address, address),
@@ -290,8 +299,7 @@ impl<'a> Names<'a> {
         let start_kernel =
             self.symbols.named("start_kernel").map(|symbol| Want { address: symbol.address, name: false });
         let places = debug.places(start_kernel.as_slice()).map_err(bad)?;
-        let root =
-            places.first().and_then(|place| place.file.as_deref()).map_or_else(Root::default, Root::from_start_kernel);
+        let root = places.file(0).map_or_else(Root::default, Root::from_start_kernel);
         let mut all = debug.inlined(&ranges).map_err(bad)?;
         for inlined in all.iter_mut().flatten() {
             inlined.file = inlined.file.take().map(|file| root.relative(&file));
