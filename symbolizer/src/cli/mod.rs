@@ -11,6 +11,7 @@ pub mod export;
 pub mod filters;
 pub mod inject;
 pub mod man;
+pub mod names;
 pub mod options;
 pub mod output;
 pub mod phases;

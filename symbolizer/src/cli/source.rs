@@ -16,6 +16,7 @@ use symbolizer::resolve::{ModuleFiles, Vmlinux};
 use symbolizer::trace_dir::{Meta, TraceDir};
 
 use super::filters::Filters;
+use super::names::Keep;
 use super::phases::Phases;
 
 /// The arguments for it.
@@ -34,6 +35,8 @@ pub struct Source {
     /// Go on although the vmlinux is of another kernel than the trace
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    keep: Keep,
 }
 
 /// A trace and the names of its functions.
@@ -66,7 +69,7 @@ impl Source {
         let (trace, path) = self.paths()?;
         let trace = TraceDir::open(trace)?;
         phases.done("open the trace");
-        let mut names = Names::open(vmlinux)?;
+        let mut names = self.keep.names(vmlinux)?;
         check_build_id(trace.meta(), &names, path, self.force)?;
         set_slide(&mut names, trace.meta(), self.force)?;
         names.look_for_modules(ModuleFiles::new(&self.modules, path, &trace.meta().release)?);

@@ -78,7 +78,7 @@ pub(super) fn frames(context: &Context<Slice<'_>>, address: u64) -> Vec<Frame> {
         if let Some(Location { file, line, column }) = frame.location {
             out.file = file.map(str::to_owned);
             out.line = line.filter(|&line| line != 0);
-            out.column = column.filter(|_| out.line.is_some());
+            out.column = column.filter(|&column| column != 0 && out.line.is_some());
         }
         all.push(out);
     }

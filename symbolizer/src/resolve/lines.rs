@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use addr2line::Context;
-use gimli::{AttributeValue, IncompleteLineProgram, LineProgramHeader};
+use gimli::{AttributeValue, ColumnType, IncompleteLineProgram, LineProgramHeader};
 
 use super::debug::{Debug, Slice};
 use super::frames::{Readers, frames};
@@ -29,6 +29,8 @@ pub struct Place {
     pub file: Option<usize>,
     /// Line of its entry.
     pub line: Option<u32>,
+    /// Column of its entry.
+    pub column: Option<u32>,
     /// Name of the function that DWARF has there, if it was wanted: the outermost, not an inlined one.
     pub name: Option<String>,
 }
@@ -59,6 +61,7 @@ struct Answer {
     claim: Claim,
     file: Option<String>,
     line: Option<u32>,
+    column: Option<u32>,
     name: Option<String>,
 }
 
@@ -67,6 +70,7 @@ struct Answer {
 struct Row {
     file: u64,
     line: u32,
+    column: u32,
 }
 
 impl Debug<'_> {
@@ -82,7 +86,7 @@ impl Debug<'_> {
         answers.dedup_by_key(|answer| answer.claim.index);
         let mut places = Places::empty(wanted.len());
         let mut known: HashMap<String, usize> = HashMap::new();
-        for Answer { claim, file, line, name } in answers {
+        for Answer { claim, file, line, column, name } in answers {
             let files = &mut places.files;
             let file = file.map(|file| {
                 *known.entry(file).or_insert_with_key(|file| {
@@ -90,7 +94,7 @@ impl Debug<'_> {
                     files.len() - 1
                 })
             });
-            places.places[claim.index] = Place { file, line, name };
+            places.places[claim.index] = Place { file, line, column, name };
         }
         Ok(places)
     }
@@ -111,7 +115,9 @@ fn answers(found: &Found<'_>, wanted: &[Want], readers: &Readers<'_>) -> Vec<Ans
     for (&claim, row) in lines.iter().zip(rows) {
         let Some(row) = row else { continue };
         let file = files.entry(row.file).or_insert_with(|| path(found, &header, row.file)).clone();
-        answers.push(Answer { claim, file, line: Some(row.line).filter(|&line| line != 0), name: None });
+        let line = Some(row.line).filter(|&line| line != 0);
+        let column = line.and(Some(row.column)).filter(|&column| column != 0);
+        answers.push(Answer { claim, file, line, column, name: None });
     }
     answers
 }
@@ -119,7 +125,7 @@ fn answers(found: &Found<'_>, wanted: &[Want], readers: &Readers<'_>) -> Vec<Ans
 /// The function itself, and the place in it, be it one where another was inlined.
 fn outermost(context: &Context<Slice<'_>>, claim: Claim) -> Option<Answer> {
     let frame = frames(context, claim.address).pop()?;
-    Some(Answer { claim, file: frame.file, line: frame.line, name: frame.name })
+    Some(Answer { claim, file: frame.file, line: frame.line, column: frame.column, name: frame.name })
 }
 
 /// Runs a line program; the rows that hold for addresses, which are sorted.
@@ -150,7 +156,11 @@ fn rows<'a>(
             next = addresses.partition_point(|&wanted| wanted < address);
         }
         let line = row.line().map_or(0, |line| line.get() as u32);
-        last = Some((address, Row { file: row.file_index(), line }));
+        let column = match row.column() {
+            ColumnType::LeftEdge => 0,
+            ColumnType::Column(column) => column.get() as u32,
+        };
+        last = Some((address, Row { file: row.file_index(), line, column }));
     }
     Ok((rows.header().clone(), out))
 }
