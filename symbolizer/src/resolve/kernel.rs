@@ -19,6 +19,9 @@ use super::table::{Contents, Nameless, Path, Spot, Table};
 use super::tree::Root;
 use super::{Frame, ResolveError, Vmlinux, slide};
 
+/// A table is made when this share of all functions is asked for: for a few addresses, all would take longer.
+const WORTHWHILE: usize = 32;
+
 /// What names and places are taken from.
 enum Source<'a> {
     Stored(Table),
@@ -152,7 +155,7 @@ impl<'a> Kernel<'a> {
     /// # Errors
     /// [`ResolveError::Dwarf`]. A vmlinux without DWARF is no error: nothing is known then.
     pub fn look_up(&self, wanted: &[Want]) -> Result<Answers<'_>, ResolveError> {
-        let table = self.table()?;
+        let table = self.table(wanted.len())?;
         let known = |want: &Want| {
             let table = table?;
             if want.name {
@@ -243,8 +246,8 @@ impl<'a> Kernel<'a> {
         ResolveError::Dwarf { path: self.vmlinux.path().to_path_buf(), reason }
     }
 
-    /// The table: from the cache, or made for it.
-    fn table(&self) -> Result<Option<&Table>, ResolveError> {
+    /// The table: from the cache, or made for it if so many addresses are asked for.
+    fn table(&self, wanted: usize) -> Result<Option<&Table>, ResolveError> {
         let (symbols, (cache, key)) = match (&self.source, &self.cache) {
             (Source::Stored(table), _) => return Ok(Some(table)),
             (Source::File { .. }, None) => return Ok(None),
@@ -252,6 +255,9 @@ impl<'a> Kernel<'a> {
         };
         if let Some(made) = self.made.get() {
             return Ok(made.as_ref());
+        }
+        if wanted < symbols.len() / WORTHWHILE {
+            return Ok(None);
         }
         let table = self.make(symbols, key)?;
         if let Some(table) = &table {

@@ -47,7 +47,7 @@ impl Slide {
     /// # Errors
     /// KASLR does nothing of the kind, as text.
     pub fn by(bytes: u64) -> Result<Slide, String> {
-        if bytes % ALIGN == 0 && bytes < IMAGE_END - IMAGE_START {
+        if bytes.is_multiple_of(ALIGN) && bytes < IMAGE_END - IMAGE_START {
             Ok(Slide(bytes))
         } else {
             Err("KASLR moves a kernel by a multiple of 0x200000 (2 MiB), and by less than 0x40000000 (1 GiB)"
