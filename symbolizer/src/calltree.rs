@@ -33,6 +33,7 @@ mod cursor;
 pub mod filter;
 pub mod levels;
 pub mod modules;
+pub mod overhead;
 pub mod phases;
 pub mod sink;
 pub mod sites;

@@ -5,13 +5,14 @@
 use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::both::Both;
 use symbolizer::calltree::levels::Levels;
+use symbolizer::calltree::overhead::Subtracted;
 use symbolizer::calltree::sink::Sink;
-use symbolizer::calltree::{self, Filter, Totals};
-use symbolizer::decode::pipeline;
+use symbolizer::calltree::{Filter, Totals};
 use symbolizer::report::Report;
 use symbolizer::report::levels::Boot;
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::{Coverage, Named};
+use symbolizer::report::overhead::Correction;
 
 use super::phases::Phases;
 use super::source::Opened;
@@ -20,6 +21,7 @@ use super::source::Opened;
 pub struct Analysis<'f> {
     /// What was in the trace.
     pub totals: Totals,
+    subtracted: Option<Subtracted>,
     aggregate: Aggregate<'f>,
     levels: Levels,
 }
@@ -30,13 +32,11 @@ pub fn run<'f, S: Sink>(opened: &Opened<'_>, filter: Filter<'f>, extra: &mut S, 
     let mut aggregate = Aggregate::new(filter).by_phase(opened.timeline.clone());
     let site = |name| opened.names.site_of(name);
     let mut levels = Levels::new(opened.timeline.clone(), site("async_run_entry_fn"), site("deferred_probe_work_func"));
-    let totals = pipeline::run(&opened.trace, |pipeline| {
-        let mut both = Both(&mut aggregate, &mut levels);
-        calltree::build(pipeline, &mut Both(&mut both, extra), |words| phases.at(words))
-    });
+    let mut both = Both(&mut aggregate, &mut levels);
+    let (totals, subtracted) = opened.run(&mut Both(&mut both, extra), |words| phases.at(words));
     levels.finish(totals.last, &totals.tasks);
     phases.done("decode, rebuild calls");
-    Analysis { totals, aggregate, levels }
+    Analysis { totals, subtracted, aggregate, levels }
 }
 
 impl Analysis<'_> {
@@ -68,6 +68,11 @@ impl Analysis<'_> {
             nameless: opened.names.nameless(),
             boot,
         };
-        Report::new(sources, sort, filtered)
+        let mut report = Report::new(sources, sort, filtered);
+        if let (Some(costs), Some(subtracted)) = (opened.costs, self.subtracted) {
+            report.correction =
+                Some(Correction::of(&report, costs, subtracted, &opened.recorded, opened.untraced.as_ref()));
+        }
+        report
     }
 }

@@ -14,6 +14,7 @@ pub mod man;
 pub mod names;
 pub mod options;
 pub mod output;
+pub mod overhead;
 pub mod phases;
 mod progress;
 pub mod record;

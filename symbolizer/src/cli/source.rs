@@ -6,17 +6,21 @@ use std::path::{Path, PathBuf};
 
 use symbolizer::calltree::filter::Wanted;
 use symbolizer::calltree::levels::Levels;
+use symbolizer::calltree::overhead::costs::Costs;
+use symbolizer::calltree::overhead::{Subtracted, build_without};
 use symbolizer::calltree::phases::Timeline;
-use symbolizer::calltree::sink::Nothing;
-use symbolizer::calltree::{self, Task};
+use symbolizer::calltree::sink::{Nothing, Sink};
+use symbolizer::calltree::{Task, Totals};
 use symbolizer::decode::pipeline;
 use symbolizer::report::Names;
+use symbolizer::report::overhead::Reference;
 use symbolizer::report::units::Clock;
 use symbolizer::resolve::{ModuleFiles, Vmlinux};
 use symbolizer::trace_dir::{Meta, TraceDir};
 
 use super::filters::Filters;
 use super::names::Keep;
+use super::overhead::Overhead;
 use super::phases::Phases;
 
 /// The arguments for it.
@@ -37,6 +41,8 @@ pub struct Source {
     force: bool,
     #[command(flatten)]
     keep: Keep,
+    #[command(flatten)]
+    overhead: Overhead,
 }
 
 /// A trace and the names of its functions.
@@ -49,6 +55,12 @@ pub struct Opened<'a> {
     pub clock: Clock,
     /// The phases of the boot, as far as meta.json knows them.
     pub timeline: Timeline,
+    /// The same as recorded, before anything was subtracted.
+    pub recorded: Timeline,
+    /// What the recorder costs, if that is to be subtracted from all times.
+    pub costs: Option<Costs>,
+    /// The boot without the recorder, to compare with.
+    pub untraced: Option<Reference>,
 }
 
 impl Source {
@@ -76,7 +88,10 @@ impl Source {
         phases.done("read the symbols");
         let clock = Clock::new(trace.meta().tsc_khz);
         let timeline = Timeline::new(trace.meta().phases());
-        Ok(Opened { trace, names, clock, timeline })
+        let recorded = timeline.clone();
+        let mut opened = Opened { trace, names, clock, timeline, recorded, costs: None, untraced: None };
+        self.overhead.apply(&mut opened, phases)?;
+        Ok(opened)
     }
 }
 
@@ -86,17 +101,22 @@ impl Opened<'_> {
         if self.timeline.starts().is_empty() && filters.by_level() {
             // The recorder was killed: only the marks know.
             let mut levels = Levels::new(self.timeline.clone(), None, None);
-            pipeline::run(&self.trace, |pipeline| calltree::build(pipeline, &mut levels, |_| {}));
+            self.run(&mut levels, |_| {});
             self.timeline = levels.timeline;
             phases.done("phases of the boot");
         }
         let mut wanted = filters.wanted(self.clock, &self.timeline)?;
         if wanted.tasks.is_some() {
-            let totals = pipeline::run(&self.trace, |pipeline| calltree::build(pipeline, &mut Nothing, |_| {}));
+            let (totals, _) = self.run(&mut Nothing, |_| {});
             wanted.last_names = totals.tasks.iter().map(Task::label).collect();
             phases.done("names of tasks");
         }
         Ok(wanted)
+    }
+
+    /// Runs through the whole trace: as it was recorded, or without what the recorder took.
+    pub fn run<S: Sink>(&self, sink: &mut S, progress: impl FnMut(u64)) -> (Totals, Option<Subtracted>) {
+        pipeline::run(&self.trace, |pipeline| build_without(pipeline, self.costs, sink, progress))
     }
 
     /// Words in the trace.
