@@ -19,6 +19,7 @@ use symbolizer::resolve::{ModuleFiles, Vmlinux};
 use symbolizer::trace_dir::{Meta, TraceDir};
 
 use super::filters::Filters;
+use super::names::Keep;
 use super::overhead::Overhead;
 use super::phases::Phases;
 
@@ -38,6 +39,8 @@ pub struct Source {
     /// Go on although the vmlinux is of another kernel than the trace
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    keep: Keep,
     #[command(flatten)]
     overhead: Overhead,
 }
@@ -78,7 +81,7 @@ impl Source {
         let (trace, path) = self.paths()?;
         let trace = TraceDir::open(trace)?;
         phases.done("open the trace");
-        let mut names = Names::open(vmlinux)?;
+        let mut names = self.keep.names(vmlinux)?;
         check_build_id(trace.meta(), &names, path, self.force)?;
         set_slide(&mut names, trace.meta(), self.force)?;
         names.look_for_modules(ModuleFiles::new(&self.modules, path, &trace.meta().release)?);
