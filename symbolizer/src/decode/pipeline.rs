@@ -9,8 +9,9 @@ use std::num::NonZero;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::Batch;
 use super::source::{Piece, Source};
+use super::{Batch, Filling};
+use crate::trace_dir::{Gap, Scratch};
 
 /// Batches that may be ready ahead of the consumer over all CPUs, but at least one for each CPU.
 pub const AHEAD: usize = 16;
@@ -118,6 +119,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 fn work(shared: &Shared<'_>) {
+    let mut scratch: Option<Scratch> = None;
     let mut state = lock(&shared.state);
     loop {
         if state.stopped {
@@ -143,19 +145,25 @@ fn work(shared: &Shared<'_>) {
         let piece = this.pieces[number].clone();
         drop(state);
 
-        batch.clear();
-        match piece {
-            Piece::Gap(gap) => batch.gap = Some(gap),
-            Piece::Block(block) => match shared.source.read(stream, block) {
-                Ok(block) => batch.fill(&block),
-                Err(gap) => batch.gap = Some(gap),
-            },
-        }
+        read(shared.source, stream, piece, &mut batch, &mut scratch);
 
         state = lock(&shared.state);
         let this = &mut state.streams[stream];
         let place = number - this.consumed;
         this.ready[place] = Some(batch);
         shared.ready.notify_one();
+    }
+}
+
+fn read(source: &dyn Source, stream: usize, piece: Piece, batch: &mut Batch, scratch: &mut Option<Scratch>) {
+    if scratch.is_none() {
+        *scratch = Scratch::new().ok();
+    }
+    match (piece, scratch) {
+        (Piece::Gap(gap), _) => Filling::new(batch).fail(gap),
+        (Piece::Block(block), Some(scratch)) => source.decode(stream, block, batch, scratch),
+        (Piece::Block(_), None) => {
+            Filling::new(batch).fail(Gap { offset: 0, reason: "zstd gets no memory".to_owned() });
+        }
     }
 }

@@ -22,6 +22,8 @@ pub mod reader;
 mod value;
 pub mod writer;
 
+pub use block::Scratch;
+pub use decode::{Output, put};
 pub use error::TraceError;
 pub use meta::{Ended, Meta};
 pub use reader::{BlockInfo, CpuFile, TraceDir};
