@@ -12,7 +12,8 @@
 //! 6. [`phases`]: which phase of the boot it is at a time;
 //! 7. [`aggregate`]: the consumer that adds up per function, phase and task;
 //! 8. [`levels`]: the consumer of marks: phases, initcalls, options;
-//! 9. [`both`]: two consumers in one run.
+//! 9. [`contexts`]: the consumer that merges equal calls to one tree;
+//! 10. [`both`]: two consumers in one run.
 //!
 //! ## What a duration is
 //! A call lasts from its entry to its exit. Its *wall* time is just that. Its *total* time leaves out
@@ -27,6 +28,7 @@
 pub mod aggregate;
 pub mod both;
 pub mod build;
+pub mod contexts;
 mod cursor;
 pub mod filter;
 pub mod levels;

@@ -11,7 +11,8 @@
 //! 6. [`demo`], [`bench`](mod@bench) and [`checks`]: the commands themselves.
 //!
 //! Beside it stand [`image`] (what a vmlinux says about its call sites) and [`witness`] (boots that a
-//! QEMU plugin counts), for the bench and for the tests under `tests/system/`.
+//! QEMU plugin counts), and [`python`] (outside readers of exports), for the bench and for the tests under
+//! `tests/system/`.
 //!
 //! Never here: knowledge of the trace format or of kernel internals; the commands drive `symbolize`
 //! as a user would.
@@ -25,6 +26,7 @@ pub mod initrd;
 pub mod kernel_build;
 pub mod kernels;
 pub mod machine;
+pub mod python;
 pub mod recording;
 pub mod steps;
 pub mod tools;

@@ -40,10 +40,43 @@ const XZ: Tool = Tool { program: "xz", package: "xz-utils", numbered: false };
 const LIBELF: Tool = Tool { program: "/usr/include/libelf.h", package: "libelf-dev", numbered: false };
 const LIBSSL: Tool = Tool { program: "/usr/include/openssl/ssl.h", package: "libssl-dev", numbered: false };
 
+/// Outside readers of what we export, and Python's environments for others ([`crate::python`]).
+const BABELTRACE: Tool = Tool { program: "babeltrace2", package: "babeltrace2", numbered: false };
+const UFTRACE: Tool = Tool { program: "uftrace", package: "uftrace", numbered: false };
+const TRACE_CMD: Tool = Tool { program: "trace-cmd", package: "trace-cmd", numbered: false };
+const CALLGRIND: Tool = Tool { program: "callgrind_annotate", package: "valgrind", numbered: false };
+const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium", numbered: false };
+const JAVA: Tool = Tool { program: "java", package: "default-jre-headless", numbered: false };
+const PYTHON: Tool = Tool { program: "python3", package: "python3", numbered: false };
+const VENV: Tool =
+    Tool { program: "/usr/lib/python3.11/ensurepip/__init__.py", package: "python3.11-venv", numbered: false };
+
 /// What a demo calls.
 pub const DEMO: &[Tool] = &[QEMU, GCC, BINUTILS, DPKG, TAR];
 /// What tests and bench call.
-pub const TEST: &[Tool] = &[QEMU, GCC, BINUTILS, DPKG, TAR, LLVM_SYMBOLIZER, MAKE, FLEX, BISON, BC, XZ, LIBELF, LIBSSL];
+pub const TEST: &[Tool] = &[
+    QEMU,
+    GCC,
+    BINUTILS,
+    DPKG,
+    TAR,
+    LLVM_SYMBOLIZER,
+    MAKE,
+    FLEX,
+    BISON,
+    BC,
+    XZ,
+    LIBELF,
+    LIBSSL,
+    BABELTRACE,
+    UFTRACE,
+    TRACE_CMD,
+    CALLGRIND,
+    CHROMIUM,
+    JAVA,
+    PYTHON,
+    VENV,
+];
 /// What builds a kernel.
 pub const KERNEL: &[Tool] = &[GCC, BINUTILS, DPKG, TAR, MAKE, FLEX, BISON, BC, XZ, LIBELF, LIBSSL];
 

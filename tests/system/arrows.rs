@@ -28,13 +28,17 @@ const MODULES: &[(&str, &[&str])] = &[
     ("calltree", &["trace_dir", "decode"]),
     ("resolve", &["trace_dir", "decode", "calltree"]),
     ("report", &["trace_dir", "decode", "calltree", "resolve", "options"]),
+    ("export", &["trace_dir", "decode", "calltree", "resolve", "report"]),
     ("compare", &["trace_dir", "decode", "calltree", "resolve", "report"]),
     // Beside the others: the kernel's command line in words.
     ("options", &[]),
     // Beside report: another question to the same trace.
     ("suggest", &["trace_dir", "decode", "calltree", "resolve", "report"]),
     // The commands drive all of them, and nobody looks at the commands.
-    ("cli", &["capture", "trace_dir", "decode", "calltree", "resolve", "report", "compare", "options", "suggest"]),
+    (
+        "cli",
+        &["capture", "trace_dir", "decode", "calltree", "resolve", "report", "export", "compare", "options", "suggest"],
+    ),
 ];
 
 /// What a module of the symbolizer must not even mention: decode knows no DWARF, report no raw
@@ -42,11 +46,11 @@ const MODULES: &[(&str, &[&str])] = &[
 const UNKNOWN: &[(&[&str], &[&str])] = &[
     (&["capture", "trace_dir", "decode", "calltree"], &["gimli::", "addr2line::"]),
     (
-        &["report", "compare", "options", "suggest"],
+        &["report", "export", "compare", "options", "suggest"],
         &["EntryWord", "LeafWord", "SwitchWord", "ControlWord", "zerocopy::", "zstd::", "gimli::", "addr2line::"],
     ),
     (
-        &["capture", "trace_dir", "decode", "calltree", "resolve", "report", "compare", "options", "suggest"],
+        &["capture", "trace_dir", "decode", "calltree", "resolve", "report", "export", "compare", "options", "suggest"],
         &["println!", "eprintln!", "print!(", "eprint!("],
     ),
 ];

@@ -13,6 +13,7 @@
 //! - [`fuzzed`]: the fuzz targets ([`fuzz`]) over their [`corpus`], as it is and mutated ([`random`]);
 //! - [`images`], [`vmm`], [`traces`]: bad input, and what is said about it ([`refusal`]);
 //! - [`intree`]: a kernel from source, with the tracer in its tree;
+//! - [`readers`]: what we export, read back by others' readers;
 //! - [`arrows`]: the layout that DESIGN.md promises.
 //!
 //! Never here: times. Speed is measured by `cargo xtask bench`.
@@ -31,6 +32,7 @@ mod killed;
 mod levels;
 mod nmi;
 mod random;
+mod readers;
 mod refusal;
 mod suggest;
 mod traces;

@@ -40,8 +40,8 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         names.resolve(names.call_sites().unwrap_or_default().into_iter().map(|call| call + CALL))?
     } else {
         let trace = TraceDir::open(&args.trace)?;
-        super::report::check_build_id(trace.meta(), &names, &args.vmlinux, args.force)?;
-        super::report::set_slide(&mut names, trace.meta(), args.force)?;
+        super::source::check_build_id(trace.meta(), &names, &args.vmlinux, args.force)?;
+        super::source::set_slide(&mut names, trace.meta(), args.force)?;
         names.look_for_modules(ModuleFiles::new(&args.modules, &args.vmlinux, &trace.meta().release)?);
         let nameless = |_: Site<'_>| String::new();
         let mut aggregate = Aggregate::new(Filter::new(Wanted::default(), &nameless));

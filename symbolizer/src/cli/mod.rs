@@ -3,17 +3,21 @@
 //! found, 2 an error). Only this module and main print.
 
 pub mod addresses;
+pub mod analysis;
 pub mod bench_decode;
 pub mod bench_levels;
 pub mod completions;
+pub mod export;
 pub mod filters;
 pub mod inject;
 pub mod man;
 pub mod options;
+pub mod output;
 pub mod phases;
 mod progress;
 pub mod record;
 pub mod report;
+pub mod source;
 pub mod suggest;
 
 use clap::{Parser, Subcommand};

@@ -15,7 +15,8 @@ use symbolizer::suggest::choose::Limits;
 use symbolizer::suggest::{show, suggest};
 use symbolizer::trace_dir::TraceDir;
 
-use super::report::{check_build_id, set_slide, width};
+use super::report::width;
+use super::source::{check_build_id, set_slide};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! One run through a trace: sums, levels, and whatever else wants to see the calls. In: an opened trace. Out:
+//! [`Analysis`], and a [`Report`] made of it. Never here: arguments, output.
+
+use symbolizer::calltree::aggregate::Aggregate;
+use symbolizer::calltree::both::Both;
+use symbolizer::calltree::levels::Levels;
+use symbolizer::calltree::sink::Sink;
+use symbolizer::calltree::{self, Filter, Totals};
+use symbolizer::decode::pipeline;
+use symbolizer::report::Report;
+use symbolizer::report::levels::Boot;
+use symbolizer::report::model::{Sort, Sources};
+use symbolizer::report::names::{Coverage, Named};
+
+use super::phases::Phases;
+use super::source::Opened;
+
+/// What one run has found.
+pub struct Analysis<'f> {
+    /// What was in the trace.
+    pub totals: Totals,
+    aggregate: Aggregate<'f>,
+    levels: Levels,
+}
+
+/// Runs through the trace; `extra` sees all calls, the sums those that pass `filter`.
+pub fn run<'f, S: Sink>(opened: &Opened<'_>, filter: Filter<'f>, extra: &mut S, phases: &mut Phases) -> Analysis<'f> {
+    phases.work("rebuilding calls", opened.words());
+    let mut aggregate = Aggregate::new(filter).by_phase(opened.timeline.clone());
+    let site = |name| opened.names.site_of(name);
+    let mut levels = Levels::new(opened.timeline.clone(), site("async_run_entry_fn"), site("deferred_probe_work_func"));
+    let totals = pipeline::run(&opened.trace, |pipeline| {
+        let mut both = Both(&mut aggregate, &mut levels);
+        calltree::build(pipeline, &mut Both(&mut both, extra), |words| phases.at(words))
+    });
+    levels.finish(totals.last, &totals.tasks);
+    phases.done("decode, rebuild calls");
+    Analysis { totals, aggregate, levels }
+}
+
+impl Analysis<'_> {
+    /// Names, files and lines of the functions, in order of their numbers.
+    pub fn named(&self, opened: &Opened<'_>, phases: &mut Phases) -> anyhow::Result<Vec<Named>> {
+        let named = opened.names.resolve(self.totals.functions())?;
+        phases.done("read the DWARF");
+        Ok(named)
+    }
+
+    /// All that a report says.
+    pub fn report<'a>(
+        &'a self,
+        opened: &'a Opened<'_>,
+        named: Vec<Named>,
+        sort: Sort,
+        filtered: Option<String>,
+    ) -> Report<'a> {
+        let coverage = Coverage::of(opened.names.call_sites(), &named);
+        let boot = Boot::new(&self.levels, &self.aggregate, &self.totals, &opened.names, opened.bytes());
+        let sources = Sources {
+            meta: opened.trace.meta(),
+            build_id: opened.names.build_id(),
+            slide: opened.names.slide(),
+            totals: &self.totals,
+            aggregate: &self.aggregate,
+            named,
+            coverage,
+            nameless: opened.names.nameless(),
+            boot,
+        };
+        Report::new(sources, sort, filtered)
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! What most commands begin with: a trace and the vmlinux of its kernel. In: arguments. Out: [`Opened`], with
+//! build IDs compared and KASLR undone. Never here: calls, output.
+
+use std::path::{Path, PathBuf};
+
+use symbolizer::calltree::filter::Wanted;
+use symbolizer::calltree::levels::Levels;
+use symbolizer::calltree::phases::Timeline;
+use symbolizer::calltree::sink::Nothing;
+use symbolizer::calltree::{self, Task};
+use symbolizer::decode::pipeline;
+use symbolizer::report::Names;
+use symbolizer::report::units::Clock;
+use symbolizer::resolve::{ModuleFiles, Vmlinux};
+use symbolizer::trace_dir::{Meta, TraceDir};
+
+use super::filters::Filters;
+use super::phases::Phases;
+
+/// The arguments for it.
+#[derive(clap::Args, Debug)]
+pub struct Source {
+    /// The trace directory
+    // Optional for the type only: a subcommand in their place lifts the requirement.
+    #[arg(required = true)]
+    trace: Option<PathBuf>,
+    /// The vmlinux with symbols of the kernel that was traced
+    #[arg(required = true)]
+    vmlinux: Option<PathBuf>,
+    /// Look for modules' .ko files in and below DIR too, not only where packages put them (may be repeated)
+    #[arg(long, value_name = "DIR")]
+    modules: Vec<PathBuf>,
+    /// Go on although the vmlinux is of another kernel than the trace
+    #[arg(long)]
+    force: bool,
+}
+
+/// A trace and the names of its functions.
+pub struct Opened<'a> {
+    /// The trace.
+    pub trace: TraceDir,
+    /// The names.
+    pub names: Names<'a>,
+    /// Ticks to nanoseconds.
+    pub clock: Clock,
+    /// The phases of the boot, as far as meta.json knows them.
+    pub timeline: Timeline,
+}
+
+impl Source {
+    fn paths(&self) -> anyhow::Result<(&Path, &Path)> {
+        match (&self.trace, &self.vmlinux) {
+            (Some(trace), Some(vmlinux)) => Ok((trace, vmlinux)),
+            _ => anyhow::bail!("a trace and a vmlinux are needed: symbolize TRACE VMLINUX (or symbolize --help)"),
+        }
+    }
+
+    /// The vmlinux; [`Source::open`] borrows it.
+    pub fn vmlinux(&self) -> anyhow::Result<Vmlinux> {
+        Ok(Vmlinux::open(self.paths()?.1)?)
+    }
+
+    /// Opens the trace and reads the symbols.
+    pub fn open<'a>(&self, vmlinux: &'a Vmlinux, phases: &mut Phases) -> anyhow::Result<Opened<'a>> {
+        let (trace, path) = self.paths()?;
+        let trace = TraceDir::open(trace)?;
+        phases.done("open the trace");
+        let mut names = Names::open(vmlinux)?;
+        check_build_id(trace.meta(), &names, path, self.force)?;
+        set_slide(&mut names, trace.meta(), self.force)?;
+        names.look_for_modules(ModuleFiles::new(&self.modules, path, &trace.meta().release)?);
+        phases.done("read the symbols");
+        let clock = Clock::new(trace.meta().tsc_khz);
+        let timeline = Timeline::new(trace.meta().phases());
+        Ok(Opened { trace, names, clock, timeline })
+    }
+}
+
+impl Opened<'_> {
+    /// Which calls `filters` ask for; reads through the trace first where only that can tell.
+    pub fn wanted(&mut self, filters: &Filters, phases: &mut Phases) -> anyhow::Result<Wanted> {
+        if self.timeline.starts().is_empty() && filters.by_level() {
+            // The recorder was killed: only the marks know.
+            let mut levels = Levels::new(self.timeline.clone(), None, None);
+            pipeline::run(&self.trace, |pipeline| calltree::build(pipeline, &mut levels, |_| {}));
+            self.timeline = levels.timeline;
+            phases.done("phases of the boot");
+        }
+        let mut wanted = filters.wanted(self.clock, &self.timeline)?;
+        if wanted.tasks.is_some() {
+            let totals = pipeline::run(&self.trace, |pipeline| calltree::build(pipeline, &mut Nothing, |_| {}));
+            wanted.last_names = totals.tasks.iter().map(Task::label).collect();
+            phases.done("names of tasks");
+        }
+        Ok(wanted)
+    }
+
+    /// Words in the trace.
+    pub fn words(&self) -> u64 {
+        self.trace.cpus().iter().flat_map(|cpu| cpu.blocks()).map(|block| block.words).sum()
+    }
+
+    /// The counter when the trace began.
+    pub fn first_tick(&self) -> u64 {
+        self.trace.cpus().iter().filter_map(|cpu| cpu.blocks().first()).map(|block| block.first_tsc).min().unwrap_or(0)
+    }
+
+    /// Bytes of its blocks.
+    pub fn bytes(&self) -> u64 {
+        self.trace.cpus().iter().flat_map(|cpu| cpu.blocks()).map(|block| block.size).sum()
+    }
+}
+
+/// Undoes KASLR in names, or warns with `--force` that it cannot be done.
+pub fn set_slide(names: &mut Names<'_>, meta: &Meta, force: bool) -> anyhow::Result<()> {
+    match names.ran_at(meta.text_start) {
+        Err(error) if force => anstream::eprintln!("symbolize: warning: {error}; names will be wrong if it moved"),
+        other => other?,
+    }
+    Ok(())
+}
+
+/// Refuses a vmlinux that is not of the traced kernel, or warns with `--force`.
+pub fn check_build_id(meta: &Meta, names: &Names<'_>, path: &Path, force: bool) -> anyhow::Result<()> {
+    let found = names.build_id();
+    if found.as_deref() == Some(meta.build_id.as_str()) || (meta.build_id.is_empty() && found.is_none()) {
+        return Ok(());
+    }
+    let or_none = |id: &str| if id.is_empty() { "none".to_owned() } else { id.to_owned() };
+    let release = if meta.release.is_empty() { String::new() } else { format!(" (Linux {})", meta.release) };
+    let message = format!(
+        "{}: this is not the kernel that was traced: its build ID is {}, the trace is of {}{release}",
+        path.display(),
+        or_none(found.as_deref().unwrap_or_default()),
+        or_none(&meta.build_id),
+    );
+    if force {
+        anstream::eprintln!("symbolize: warning: {message}; names will be wrong where the two differ");
+        return Ok(());
+    }
+    anyhow::bail!(
+        "{message}. Give the vmlinux with that build ID (`readelf -n vmlinux` shows it; on Debian it comes in \
+         linux-image-RELEASE-dbg), or --force to go on with names that may be wrong"
+    )
+}
