@@ -28,16 +28,19 @@
 pub mod aggregate;
 pub mod both;
 pub mod build;
+pub mod checkpoint;
 pub mod contexts;
 mod cursor;
 pub mod filter;
 pub mod levels;
 pub mod modules;
+pub mod partial;
 pub mod phases;
 pub mod sink;
 pub mod sites;
 pub mod task;
 pub mod totals;
+pub mod wire;
 
 pub use build::build;
 pub use filter::Filter;

@@ -16,6 +16,7 @@ use symbolizer::resolve::{ModuleFiles, Vmlinux};
 use symbolizer::trace_dir::{Meta, TraceDir};
 
 use super::filters::Filters;
+use super::index::Index;
 use super::phases::Phases;
 
 /// The arguments for it.
@@ -34,6 +35,9 @@ pub struct Source {
     /// Go on although the vmlinux is of another kernel than the trace
     #[arg(long)]
     force: bool,
+    /// Neither read nor write the trace's index, which finds times and levels in large traces
+    #[arg(long)]
+    no_index: bool,
 }
 
 /// A trace and the names of its functions.
@@ -46,6 +50,8 @@ pub struct Opened<'a> {
     pub clock: Clock,
     /// The phases of the boot, as far as meta.json knows them.
     pub timeline: Timeline,
+    /// The index beside the trace.
+    pub index: Index,
 }
 
 impl Source {
@@ -73,7 +79,7 @@ impl Source {
         phases.done("read the symbols");
         let clock = Clock::new(trace.meta().tsc_khz);
         let timeline = Timeline::new(trace.meta().phases());
-        Ok(Opened { trace, names, clock, timeline })
+        Ok(Opened { trace, names, clock, timeline, index: Index { used: !self.no_index } })
     }
 }
 
@@ -89,7 +95,10 @@ impl Opened<'_> {
         }
         let mut wanted = filters.wanted(self.clock, &self.timeline)?;
         if wanted.tasks.is_some() {
-            let totals = pipeline::run(&self.trace, |pipeline| calltree::build(pipeline, &mut Nothing, |_| {}));
+            let totals = match self.index.read(&self.trace, None) {
+                Some((outline, _)) => outline.into_totals(),
+                None => pipeline::run(&self.trace, |pipeline| calltree::build(pipeline, &mut Nothing, |_| {})),
+            };
             wanted.last_names = totals.tasks.iter().map(Task::label).collect();
             phases.done("names of tasks");
         }

@@ -18,6 +18,8 @@ pub const AHEAD: usize = 16;
 
 struct Stream {
     pieces: Vec<Piece>,
+    /// Pieces from here on are left alone until the consumer wants one.
+    limit: usize,
     /// Next piece that no thread has taken.
     taken: usize,
     /// Next piece that the consumer will get.
@@ -50,10 +52,22 @@ pub struct Pipeline<'a> {
 
 /// Decodes `source` on other threads while `consume` takes batches from the pipeline.
 pub fn run<R>(source: &dyn Source, consume: impl FnOnce(&mut Pipeline<'_>) -> R) -> R {
+    run_parts(source, |_| (0, usize::MAX), consume)
+}
+
+/// The same, from a piece of each stream on, and at first only up to another: `part` says which for each stream.
+pub fn run_parts<R>(
+    source: &dyn Source,
+    part: impl Fn(usize) -> (usize, usize),
+    consume: impl FnOnce(&mut Pipeline<'_>) -> R,
+) -> R {
     let count = source.streams();
-    let streams = (0..count)
-        .map(|stream| Stream { pieces: source.pieces(stream), taken: 0, consumed: 0, ready: VecDeque::new() })
-        .collect();
+    let stream = |stream| {
+        let (pieces, (from, limit)) = (source.pieces(stream), part(stream));
+        let (from, limit) = (from.min(pieces.len()), limit.min(pieces.len()));
+        Stream { pieces, limit, taken: from, consumed: from, ready: VecDeque::new() }
+    };
+    let streams = (0..count).map(stream).collect();
     let shared = Shared {
         source,
         ahead: (AHEAD / count.max(1)).max(1),
@@ -85,6 +99,15 @@ impl Pipeline<'_> {
         self.shared.source.cpu(stream)
     }
 
+    /// Lets the threads go on up to this piece of a stream.
+    pub fn allow(&mut self, stream: usize, limit: usize) {
+        let mut state = lock(&self.shared.state);
+        let this = &mut state.streams[stream];
+        this.limit = this.limit.max(limit.min(this.pieces.len()));
+        drop(state);
+        self.shared.room.notify_all();
+    }
+
     /// The next batch of a stream, in exchange for one that is used up. `None` at the end.
     pub fn next(&mut self, stream: usize, used: Batch) -> Option<Batch> {
         let mut state = lock(&self.shared.state);
@@ -93,6 +116,10 @@ impl Pipeline<'_> {
             let this = &mut state.streams[stream];
             if this.consumed == this.pieces.len() {
                 return None;
+            }
+            if this.consumed == this.limit {
+                this.limit += 1;
+                self.shared.room.notify_one();
             }
             if this.ready.front().is_some_and(Option::is_some) {
                 this.consumed += 1;
@@ -127,7 +154,7 @@ fn work(shared: &Shared<'_>) {
         }
         // The stream that has the least ready is the one that the consumer may wait for first.
         let next = (0..state.streams.len())
-            .filter(|&s| state.streams[s].taken < state.streams[s].pieces.len())
+            .filter(|&s| state.streams[s].taken < state.streams[s].limit)
             .filter(|&s| state.streams[s].ready.len() < shared.ahead)
             .min_by_key(|&s| state.streams[s].ready.len());
         let Some(stream) = next else {

@@ -3,9 +3,10 @@
 //! block can be read by itself. In: runs and words, or bytes. Out: bytes, or a [`Block`]. Never
 //! here: files.
 
-use super::columns::{self, BadPayload, Columns, Packer, Unpacked, put_number, take_number};
+use super::columns::{self, BadPayload, Columns, Packer, Unpacked};
 use super::decode::{Output, Tables};
 use super::model::{EXIT, LEAF_BIT, OTHER, token};
+use super::number::{put_number, take_number};
 use super::{Block, Run, decode, encode};
 use early_ftrace_format::decode::Decoder;
 use early_ftrace_format::word::{Kind, Word};

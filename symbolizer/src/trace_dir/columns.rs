@@ -4,6 +4,7 @@
 //! here: what stands in the columns.
 
 use super::model::STREAMS;
+use super::number::{put_number, take_number};
 
 /// Numbers of the columns in the payload's table.
 pub const CODES: usize = 0;
@@ -47,29 +48,6 @@ pub struct Unpacked {
 /// Why a payload has no columns.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadPayload(pub &'static str);
-
-/// Appends a number, seven bits a byte, lowest first.
-pub fn put_number(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// Takes what [`put_number`] wrote off the front of `bytes`.
-pub fn take_number(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
 
 /// Packs columns; holds the compressor's memory between blocks.
 pub struct Packer {

@@ -122,6 +122,11 @@ impl CpuFile {
         &self.blocks
     }
 
+    /// Their headers.
+    pub fn headers(&self) -> &[BlockHeader] {
+        &self.headers
+    }
+
     /// What indexing found damaged, in the order of the file.
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
