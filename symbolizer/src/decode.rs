@@ -132,14 +132,7 @@ impl<'a> Filling<'a> {
     /// Empties the batch.
     pub fn new(batch: &'a mut Batch) -> Filling<'a> {
         batch.clear();
-        Filling {
-            batch,
-            decoder: Decoder::default(),
-            base: TimeBase::default(),
-            unwritten: 0,
-            from: (0, 0),
-            leaves: 0,
-        }
+        Filling { batch, decoder: Decoder::default(), base: TimeBase::default(), unwritten: 0, from: (0, 0), leaves: 0 }
     }
 
     /// The block has turned out to be damaged: there is a gap in its place.

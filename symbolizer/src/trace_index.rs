@@ -98,9 +98,8 @@ pub fn stands(trace: &TraceDir) -> bool {
     let mut bytes = [0; HEADER_SIZE];
     let read = File::open(trace.path().join(INDEX_FILE)).and_then(|mut file| file.read_exact(&mut bytes));
     let header = read.ok().and_then(|()| Header::read_from_bytes(&bytes).ok());
-    header.is_some_and(|header| {
-        header.magic == MAGIC && header.version == VERSION && header.identity == identity(trace)
-    })
+    header
+        .is_some_and(|header| header.magic == MAGIC && header.version == VERSION && header.identity == identity(trace))
 }
 
 /// Reads the index of a trace.

@@ -120,19 +120,7 @@ fields!(Task {
 });
 fields!(Span { from, to, since });
 fields!(Position { taken, loaded, run, at, opened, seq, lossy, current, fresh, now, next, end });
-fields!(Checkpoint {
-    turns,
-    positions,
-    queue,
-    current,
-    tasks,
-    live,
-    functions,
-    forgotten,
-    modules,
-    switched,
-    span,
-});
+fields!(Checkpoint { turns, positions, queue, current, tasks, live, functions, forgotten, modules, switched, span });
 fields!(Section { index, address, size });
 fields!(Module { name, build_id, sections, loaded });
 fields!(Known { site, module, first, told });

@@ -191,12 +191,7 @@ impl Scratch {
     /// # Errors
     /// When zstd gets no memory.
     pub fn new() -> std::io::Result<Scratch> {
-        Ok(Scratch {
-            payload: Vec::new(),
-            runs: Vec::new(),
-            unpacked: Unpacked::new()?,
-            tables: Tables::default(),
-        })
+        Ok(Scratch { payload: Vec::new(), runs: Vec::new(), unpacked: Unpacked::new()?, tables: Tables::default() })
     }
 
     /// Decodes the block whose payload lies here.

@@ -267,11 +267,8 @@ pub fn decode<O: Output>(
             let near = model::near(top.function, top.last);
             let place = model::strong_place(near, top.before);
             if code != STRONG {
-                strong[place] = if code == WEAK {
-                    weak[model::weak_place(near)]
-                } else {
-                    Slot::of(tokens.take(code, dictionary)?)
-                };
+                strong[place] =
+                    if code == WEAK { weak[model::weak_place(near)] } else { Slot::of(tokens.take(code, dictionary)?) };
             }
             // Changed where it lies: a copy would cost more than the rest.
             let slot = &mut strong[place];

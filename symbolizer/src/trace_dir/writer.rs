@@ -3,8 +3,8 @@
 //! that is killed, or whose disk fills up, leaves a valid trace: whole blocks, a `meta.json` whose
 //! `ended` is null. Never here: where the chunks come from.
 
-use super::block::{BlockEncoder, MAX_RUNS, MAX_WORDS};
 use super::INDEX_FILE;
+use super::block::{BlockEncoder, MAX_RUNS, MAX_WORDS};
 use super::meta::{CpuMeta, META_FILE, Meta, Totals};
 use super::{Block, Run, TraceError};
 use early_ftrace_format::shared::{CHUNK_WORDS, ChunkHeader};
