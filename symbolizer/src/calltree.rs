@@ -34,6 +34,7 @@ mod cursor;
 pub mod filter;
 pub mod levels;
 pub mod modules;
+pub mod overhead;
 pub mod partial;
 pub mod phases;
 pub mod sink;

@@ -13,6 +13,7 @@ mod integration {
     mod llvm;
     mod modules;
     mod options_command;
+    mod overhead;
     mod record_command;
     mod report;
     mod suggest;

@@ -6,6 +6,7 @@ use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::both::Both;
 use symbolizer::calltree::build::build_noting;
 use symbolizer::calltree::levels::Levels;
+use symbolizer::calltree::overhead::Subtracted;
 use symbolizer::calltree::partial::Contradiction;
 use symbolizer::calltree::sink::Sink;
 use symbolizer::calltree::{Filter, Totals};
@@ -14,6 +15,7 @@ use symbolizer::report::Report;
 use symbolizer::report::levels::Boot;
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::{Coverage, Named};
+use symbolizer::report::overhead::Correction;
 
 use super::phases::Phases;
 use super::source::Opened;
@@ -22,6 +24,7 @@ use super::source::Opened;
 pub struct Analysis<'f> {
     /// What was in the trace.
     pub totals: Totals,
+    subtracted: Option<Subtracted>,
     aggregate: Aggregate<'f>,
     levels: Levels,
 }
@@ -32,6 +35,7 @@ pub fn run<'f, S: Sink>(opened: &Opened<'_>, filter: Filter<'f>, extra: &mut S, 
     let site = |name| opened.names.site_of(name);
     let sites = [site("async_run_entry_fn"), site("deferred_probe_work_func")];
     if filter.is_of_times()
+        && opened.costs.is_none()
         && !extra.wants(0, u64::MAX)
         && let Some(found) = parts(opened, filter.clone(), sites, phases)
     {
@@ -40,18 +44,21 @@ pub fn run<'f, S: Sink>(opened: &Opened<'_>, filter: Filter<'f>, extra: &mut S, 
     phases.work("rebuilding calls", opened.words());
     let mut aggregate = Aggregate::new(filter).by_phase(opened.timeline.clone());
     let mut levels = Levels::new(opened.timeline.clone(), sites[0], sites[1]);
-    let mut notes = opened.index.notes(&opened.trace);
-    let mut totals = pipeline::run(&opened.trace, |pipeline| {
-        let mut both = Both(&mut aggregate, &mut levels);
-        build_noting(pipeline, &mut Both(&mut both, extra), notes.as_mut(), |words| phases.at(words))
-    });
+    let mut notes = opened.index.notes(&opened.trace).filter(|_| opened.costs.is_none());
+    let mut both = Both(&mut aggregate, &mut levels);
+    let mut both = Both(&mut both, extra);
+    let progress = |words| phases.at(words);
+    let (mut totals, subtracted) = match &mut notes {
+        None => opened.run(&mut both, progress),
+        notes => (pipeline::run(&opened.trace, |p| build_noting(p, &mut both, notes.as_mut(), progress)), None),
+    };
     levels.finish(totals.last, &totals.tasks);
     phases.done("decode, rebuild calls");
     if let Some(notes) = notes {
         totals = opened.index.write(&opened.trace, notes, totals, &levels);
         phases.done("write the index");
     }
-    Analysis { totals, aggregate, levels }
+    Analysis { totals, subtracted, aggregate, levels }
 }
 
 /// The same with the help of an index, which knows what does not hang on the filter.
@@ -67,7 +74,7 @@ fn parts<'f>(
     match outline.run(&opened.trace, &mut aggregate) {
         Ok(read) => {
             phases.done(&format!("decode {} parts of {}", read.read, read.of));
-            Some(Analysis { totals: outline.into_totals(), aggregate, levels })
+            Some(Analysis { totals: outline.into_totals(), subtracted: None, aggregate, levels })
         }
         Err(Contradiction) => {
             anstream::eprintln!("symbolize: warning: the index does not fit the trace, of which all is read now");
@@ -105,6 +112,11 @@ impl Analysis<'_> {
             nameless: opened.names.nameless(),
             boot,
         };
-        Report::new(sources, sort, filtered)
+        let mut report = Report::new(sources, sort, filtered);
+        if let (Some(costs), Some(subtracted)) = (opened.costs, self.subtracted) {
+            report.correction =
+                Some(Correction::of(&report, costs, subtracted, &opened.recorded, opened.untraced.as_ref()));
+        }
+        report
     }
 }

@@ -45,8 +45,10 @@ pub struct Filters {
 
 /// A duration as the user gives it.
 #[derive(Clone, Copy, Debug)]
-enum Span {
+pub enum Span {
+    /// Nanoseconds.
     Ns(f64),
+    /// Ticks of the trace's clock.
     Ticks(u64),
 }
 
@@ -70,7 +72,8 @@ impl std::str::FromStr for Span {
 }
 
 impl Span {
-    fn ticks(self, clock: Clock) -> anyhow::Result<u64> {
+    /// In ticks.
+    pub fn ticks(self, clock: Clock) -> anyhow::Result<u64> {
         match self {
             Span::Ticks(ticks) => Ok(ticks),
             Span::Ns(ns) => clock.ticks(ns as u64).ok_or_else(|| {

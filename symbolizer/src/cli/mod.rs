@@ -12,12 +12,15 @@ pub mod filters;
 pub mod index;
 pub mod inject;
 pub mod man;
+pub mod names;
 pub mod options;
 pub mod output;
+pub mod overhead;
 pub mod phases;
 mod progress;
 pub mod record;
 pub mod report;
+pub mod resolve;
 pub mod source;
 pub mod suggest;
 
@@ -58,6 +61,8 @@ enum Command {
     Suggest(suggest::Args),
     /// Prints one line for each function in a trace: address, name, file and line
     Addresses(addresses::Args),
+    /// Names the functions, files and lines of any addresses in a kernel, as addr2line does
+    Resolve(resolve::Args),
     /// Prints completions for a shell
     Completions(completions::Args),
     /// Prints the manual page
@@ -80,6 +85,7 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Suggest(args)) => suggest::run(&args),
         Some(Command::Addresses(args)) => addresses::run(&args),
+        Some(Command::Resolve(args)) => resolve::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),
         Some(Command::BenchDecode(args)) => bench_decode::run(&args),

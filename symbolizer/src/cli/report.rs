@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use symbolizer::calltree::sink::Nothing;
-use symbolizer::calltree::{self, Filter, Site};
-use symbolizer::decode::pipeline;
+use symbolizer::calltree::{Filter, Site};
 use symbolizer::report::model::Sort;
 use symbolizer::report::names::{CALL, Named};
 use symbolizer::report::text::By;
@@ -177,7 +176,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 fn print_tree(args: &Args, opened: &Opened<'_>, filter: Filter<'_>, output: &Output) -> anyhow::Result<()> {
-    let Opened { trace, names, clock, .. } = opened;
+    let Opened { names, clock, .. } = opened;
     // Lines need DWARF, and DWARF is fast for many addresses at once: all that can be called.
     let known: HashMap<u64, Named> = if args.lines {
         let sites = names.call_sites().unwrap_or_default();
@@ -195,7 +194,7 @@ fn print_tree(args: &Args, opened: &Opened<'_>, filter: Filter<'_>, output: &Out
     let colours = output.is_stdout() && choice != anstream::ColorChoice::Never;
     let options = tree::Options { clock: *clock, lines: args.lines, colours };
     let mut tree = tree::Tree::new(output.writer()?, options, filter, &name_of);
-    pipeline::run(trace, |pipeline| calltree::build(pipeline, &mut tree, |_| {}));
+    opened.run(&mut tree, |_| {});
     tree.finish()?;
     Ok(())
 }

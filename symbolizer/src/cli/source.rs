@@ -6,17 +6,22 @@ use std::path::{Path, PathBuf};
 
 use symbolizer::calltree::filter::Wanted;
 use symbolizer::calltree::levels::Levels;
+use symbolizer::calltree::overhead::costs::Costs;
+use symbolizer::calltree::overhead::{Subtracted, build_without};
 use symbolizer::calltree::phases::Timeline;
-use symbolizer::calltree::sink::Nothing;
-use symbolizer::calltree::{self, Task};
+use symbolizer::calltree::sink::{Nothing, Sink};
+use symbolizer::calltree::{Task, Totals};
 use symbolizer::decode::pipeline;
 use symbolizer::report::Names;
+use symbolizer::report::overhead::Reference;
 use symbolizer::report::units::Clock;
 use symbolizer::resolve::{ModuleFiles, Vmlinux};
 use symbolizer::trace_dir::{Meta, TraceDir};
 
 use super::filters::Filters;
 use super::index::Index;
+use super::names::Keep;
+use super::overhead::Overhead;
 use super::phases::Phases;
 
 /// The arguments for it.
@@ -38,6 +43,10 @@ pub struct Source {
     /// Neither read nor write the trace's index, which finds times and levels in large traces
     #[arg(long)]
     no_index: bool,
+    #[command(flatten)]
+    keep: Keep,
+    #[command(flatten)]
+    overhead: Overhead,
 }
 
 /// A trace and the names of its functions.
@@ -52,6 +61,12 @@ pub struct Opened<'a> {
     pub timeline: Timeline,
     /// The index beside the trace.
     pub index: Index,
+    /// The same as recorded, before anything was subtracted.
+    pub recorded: Timeline,
+    /// What the recorder costs, if that is to be subtracted from all times.
+    pub costs: Option<Costs>,
+    /// The boot without the recorder, to compare with.
+    pub untraced: Option<Reference>,
 }
 
 impl Source {
@@ -72,14 +87,18 @@ impl Source {
         let (trace, path) = self.paths()?;
         let trace = TraceDir::open(trace)?;
         phases.done("open the trace");
-        let mut names = Names::open(vmlinux)?;
+        let mut names = self.keep.names(vmlinux)?;
         check_build_id(trace.meta(), &names, path, self.force)?;
         set_slide(&mut names, trace.meta(), self.force)?;
         names.look_for_modules(ModuleFiles::new(&self.modules, path, &trace.meta().release)?);
         phases.done("read the symbols");
         let clock = Clock::new(trace.meta().tsc_khz);
         let timeline = Timeline::new(trace.meta().phases());
-        Ok(Opened { trace, names, clock, timeline, index: Index { used: !self.no_index } })
+        let index = Index { used: !self.no_index };
+        let recorded = timeline.clone();
+        let mut opened = Opened { trace, names, clock, timeline, recorded, costs: None, untraced: None, index };
+        self.overhead.apply(&mut opened, phases)?;
+        Ok(opened)
     }
 }
 
@@ -89,7 +108,7 @@ impl Opened<'_> {
         if self.timeline.starts().is_empty() && filters.by_level() {
             // The recorder was killed: only the marks know.
             let mut levels = Levels::new(self.timeline.clone(), None, None);
-            pipeline::run(&self.trace, |pipeline| calltree::build(pipeline, &mut levels, |_| {}));
+            self.run(&mut levels, |_| {});
             self.timeline = levels.timeline;
             phases.done("phases of the boot");
         }
@@ -97,12 +116,17 @@ impl Opened<'_> {
         if wanted.tasks.is_some() {
             let totals = match self.index.read(&self.trace, None) {
                 Some((outline, _)) => outline.into_totals(),
-                None => pipeline::run(&self.trace, |pipeline| calltree::build(pipeline, &mut Nothing, |_| {})),
+                None => self.run(&mut Nothing, |_| {}).0,
             };
             wanted.last_names = totals.tasks.iter().map(Task::label).collect();
             phases.done("names of tasks");
         }
         Ok(wanted)
+    }
+
+    /// Runs through the whole trace: as it was recorded, or without what the recorder took.
+    pub fn run<S: Sink>(&self, sink: &mut S, progress: impl FnMut(u64)) -> (Totals, Option<Subtracted>) {
+        pipeline::run(&self.trace, |pipeline| build_without(pipeline, self.costs, sink, progress))
     }
 
     /// Words in the trace.
