@@ -55,4 +55,6 @@ mod model_tests;
 #[cfg(test)]
 mod module_tests;
 #[cfg(test)]
+mod partial_tests;
+#[cfg(test)]
 mod tests;

@@ -171,10 +171,12 @@ impl Position {
             (true, None) => return None,
             (false, _) => Batch::default(),
         };
-        let (run, at) = (self.run as usize, self.at as usize);
+        // Where a stream has ended, the place in its last batch says nothing.
+        let (run, at) = if self.loaded { (self.run as usize, self.at as usize) } else { (0, 0) };
+        let opened = self.opened && self.loaded;
         let there = match batch.runs.get(run) {
-            Some(run) => !self.opened || (run.events.start..=run.events.end).contains(&at),
-            None => run == batch.runs.len() && !self.opened,
+            Some(run) => !opened || (run.events.start..=run.events.end).contains(&at),
+            None => run == batch.runs.len() && !opened,
         };
         there.then_some(Cursor {
             stream,
@@ -184,7 +186,7 @@ impl Position {
             loaded: self.loaded,
             run,
             at,
-            opened: self.opened,
+            opened,
             seq: self.seq,
             lossy: self.lossy,
             current: self.current,
