@@ -14,3 +14,4 @@ pub mod report;
 pub mod resolve;
 pub mod suggest;
 pub mod trace_dir;
+pub mod trace_index;

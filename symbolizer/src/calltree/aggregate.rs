@@ -431,6 +431,17 @@ impl Sink for Aggregate<'_> {
         }
     }
 
+    fn wants(&self, from: u64, to: u64) -> bool {
+        self.filter.wants(from, to)
+    }
+
+    fn may_miss(&self, id: TaskId, task: &Task, from: u64, to: u64) -> bool {
+        // Where a phase begins, or idling, the time of its open calls so far is credited.
+        let slot = Some(self.timeline.at(from).0);
+        let last = self.stands.get(id.index()).and_then(|stand| stand.slot);
+        task.idle.is_none() && slot == last && slot == Some(self.timeline.at(to).0)
+    }
+
     fn mark(&mut self, task: &Task, time: u64, mark: Mark, _value: u32) {
         let Mark::Phase(number) = mark else { return };
         let Some(phase) = bootlevel::Phase::from_u8(number) else { return };

@@ -75,6 +75,7 @@ impl Wanted {
 }
 
 /// A [`Wanted`] at work: keeps what holds for each function and for the stretch.
+#[derive(Clone)]
 pub struct Filter<'a> {
     wanted: Wanted,
     name_of: NameOf<'a>,
@@ -181,6 +182,22 @@ impl<'a> Filter<'a> {
             && self.wanted.spans.as_ref().is_none_or(|spans| {
                 let after = spans.partition_point(|span| span.start <= start);
                 after > 0 && spans[after - 1].contains(&start)
+            })
+    }
+
+    /// Whether it is asked when calls begin.
+    pub fn is_of_times(&self) -> bool {
+        self.wanted.from.is_some() || self.wanted.to.is_some() || self.wanted.spans.is_some()
+    }
+
+    /// Whether a call that begins at such a time, `from` to `to`, can be wanted.
+    pub fn wants(&self, from: u64, to: u64) -> bool {
+        let (since, until) = (from.saturating_sub(self.begin), to.saturating_sub(self.begin));
+        self.wanted.from.is_none_or(|wanted| until >= wanted)
+            && self.wanted.to.is_none_or(|wanted| since < wanted)
+            && self.wanted.spans.as_ref().is_none_or(|spans| {
+                let reaches = |span: &Range<u64>| span.start <= to && from < span.end;
+                spans.iter().any(reaches)
             })
     }
 

@@ -9,6 +9,7 @@ pub mod bench_levels;
 pub mod completions;
 pub mod export;
 pub mod filters;
+pub mod index;
 pub mod inject;
 pub mod man;
 pub mod names;

@@ -19,6 +19,7 @@ use symbolizer::resolve::{ModuleFiles, Vmlinux};
 use symbolizer::trace_dir::{Meta, TraceDir};
 
 use super::filters::Filters;
+use super::index::Index;
 use super::names::Keep;
 use super::overhead::Overhead;
 use super::phases::Phases;
@@ -39,6 +40,9 @@ pub struct Source {
     /// Go on although the vmlinux is of another kernel than the trace
     #[arg(long)]
     force: bool,
+    /// Neither read nor write the trace's index, which finds times and levels in large traces
+    #[arg(long)]
+    no_index: bool,
     #[command(flatten)]
     keep: Keep,
     #[command(flatten)]
@@ -55,6 +59,8 @@ pub struct Opened<'a> {
     pub clock: Clock,
     /// The phases of the boot, as far as meta.json knows them.
     pub timeline: Timeline,
+    /// The index beside the trace.
+    pub index: Index,
     /// The same as recorded, before anything was subtracted.
     pub recorded: Timeline,
     /// What the recorder costs, if that is to be subtracted from all times.
@@ -88,8 +94,9 @@ impl Source {
         phases.done("read the symbols");
         let clock = Clock::new(trace.meta().tsc_khz);
         let timeline = Timeline::new(trace.meta().phases());
+        let index = Index { used: !self.no_index };
         let recorded = timeline.clone();
-        let mut opened = Opened { trace, names, clock, timeline, recorded, costs: None, untraced: None };
+        let mut opened = Opened { trace, names, clock, timeline, recorded, costs: None, untraced: None, index };
         self.overhead.apply(&mut opened, phases)?;
         Ok(opened)
     }
@@ -107,7 +114,10 @@ impl Opened<'_> {
         }
         let mut wanted = filters.wanted(self.clock, &self.timeline)?;
         if wanted.tasks.is_some() {
-            let (totals, _) = self.run(&mut Nothing, |_| {});
+            let totals = match self.index.read(&self.trace, None) {
+                Some((outline, _)) => outline.into_totals(),
+                None => self.run(&mut Nothing, |_| {}).0,
+            };
             wanted.last_names = totals.tasks.iter().map(Task::label).collect();
             phases.done("names of tasks");
         }
