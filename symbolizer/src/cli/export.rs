@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use symbolizer::calltree::contexts::Contexts;
 use symbolizer::calltree::{Filter, Site};
+use symbolizer::export::ctf::Ctf;
 use symbolizer::export::drive::{self, Drive};
 use symbolizer::export::folded::Folded;
 use symbolizer::export::json_lines::JsonLines;
@@ -26,6 +27,8 @@ pub enum Export {
     Folded,
     /// [`JsonLines`].
     JsonLines,
+    /// [`Ctf`].
+    Ctf,
 }
 
 /// How a format is written.
@@ -36,7 +39,6 @@ enum Kind {
     #[expect(dead_code, reason = "no binary format yet")]
     Binary(fn(Box<dyn Write>) -> Box<dyn Exporter>),
     /// A directory.
-    #[expect(dead_code, reason = "no such format yet")]
     Directory(fn(PathBuf) -> anyhow::Result<Box<dyn Exporter>>),
 }
 
@@ -46,6 +48,7 @@ impl Export {
         match self {
             Export::Folded => Kind::Stream(|out| Box::new(Folded::new(out))),
             Export::JsonLines => Kind::Stream(|out| Box::new(JsonLines::new(out))),
+            Export::Ctf => Kind::Directory(|path| Ok(Box::new(Ctf::new(path)?))),
         }
     }
 }

@@ -80,6 +80,8 @@ enum Format {
     /// A JSON object for each call and mark, one a line (.jsonl)
     #[value(name = "jsonl")]
     JsonLines,
+    /// A directory, for Trace Compass (call stack analysis of LTTng-UST) and babeltrace2
+    Ctf,
 }
 
 impl Format {
@@ -100,6 +102,7 @@ impl Format {
             Format::Text | Format::Json | Format::Tree => return None,
             Format::Folded => Export::Folded,
             Format::JsonLines => Export::JsonLines,
+            Format::Ctf => Export::Ctf,
         })
     }
 }
