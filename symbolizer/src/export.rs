@@ -15,6 +15,7 @@ pub mod directory;
 pub mod drive;
 pub mod folded;
 pub mod json_lines;
+pub mod uftrace;
 
 use std::fmt;
 use std::io;

@@ -11,6 +11,7 @@ use symbolizer::export::ctf::Ctf;
 use symbolizer::export::drive::{self, Drive};
 use symbolizer::export::folded::Folded;
 use symbolizer::export::json_lines::JsonLines;
+use symbolizer::export::uftrace::Uftrace;
 use symbolizer::export::{Exporter, Grouping, Head, Wants};
 use symbolizer::report::model::Sort;
 
@@ -29,6 +30,8 @@ pub enum Export {
     JsonLines,
     /// [`Ctf`].
     Ctf,
+    /// [`Uftrace`].
+    Uftrace,
 }
 
 /// How a format is written.
@@ -49,6 +52,7 @@ impl Export {
             Export::Folded => Kind::Stream(|out| Box::new(Folded::new(out))),
             Export::JsonLines => Kind::Stream(|out| Box::new(JsonLines::new(out))),
             Export::Ctf => Kind::Directory(|path| Ok(Box::new(Ctf::new(path)?))),
+            Export::Uftrace => Kind::Directory(|path| Ok(Box::new(Uftrace::new(path)?))),
         }
     }
 }

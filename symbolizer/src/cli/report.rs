@@ -82,6 +82,8 @@ enum Format {
     JsonLines,
     /// A directory, for Trace Compass (call stack analysis of LTTng-UST) and babeltrace2
     Ctf,
+    /// A directory, for uftrace (replay, graph, tui)
+    Uftrace,
 }
 
 impl Format {
@@ -103,6 +105,7 @@ impl Format {
             Format::Folded => Export::Folded,
             Format::JsonLines => Export::JsonLines,
             Format::Ctf => Export::Ctf,
+            Format::Uftrace => Export::Uftrace,
         })
     }
 }
