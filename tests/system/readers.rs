@@ -4,6 +4,7 @@
 
 mod ctf;
 mod folded;
+mod uftrace;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

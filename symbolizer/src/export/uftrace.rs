@@ -51,6 +51,8 @@ struct Thread {
     tid: u32,
     /// Not yet told.
     name: Option<String>,
+    /// It was on a CPU: the first time is no return to one.
+    ran: bool,
     file: String,
 }
 
@@ -119,6 +121,8 @@ impl Uftrace {
         self.files.append(&format!("perf-cpu{cpu}.dat"), &bytes)
     }
 
+    /// The symbols, and where they are mapped. From the place of a stack the reader guesses where kernel
+    /// addresses begin: so that those of the mapping are none.
     fn write_symbols(&self) -> io::Result<()> {
         let build_id = self.line(1).map_or(String::new(), |id| format!("# build-id: {id}\n"));
         let mut text = format!("# symbols: {}\n# path name: vmlinux\n{build_id}", self.symbols.len() + 1);
@@ -130,7 +134,10 @@ impl Uftrace {
         let _ = writeln!(text, "{end:016x} ? __sym_end");
         std::fs::write(self.directory.path().join("vmlinux.sym"), text)?;
         let build_id = self.line(1).map_or(String::new(), |id| format!(" build-id:{id}"));
-        let map = format!("{BASE:x}-{ADDRESS:x} r-xp 00000000 00:00 0 vmlinux{build_id}\n");
+        let map = format!(
+            "{BASE:x}-{ADDRESS:x} r-xp 00000000 00:00 0 vmlinux{build_id}\n\
+             7ffc00000000-7ffd00000000 rw-p 00000000 00:00 0 [stack]\n"
+        );
         std::fs::write(self.directory.path().join(format!("sid-{}.map", self.session)), map)
     }
 
@@ -218,13 +225,17 @@ impl Exporter for Uftrace {
         let tid = task.idle.map_or(task.pid, |cpu| IDLE.saturating_add(cpu));
         // What stands before a slash would be taken for a directory, what stands behind a quote left out.
         let name = Some(printable(&task.name).replace('/', ":").replace('"', "'"));
-        self.threads[index] = Thread { tid, name, file: format!("{tid}.dat") };
+        let ran = self.threads[index].ran;
+        self.threads[index] = Thread { tid, name, ran, file: format!("{tid}.dat") };
         Ok(())
     }
 
     fn ran(&mut self, task: u32, cpu: u32, from: u64, to: u64) -> io::Result<()> {
-        let Some(tid) = self.threads.get(task as usize).map(|thread| thread.tid) else { return Ok(()) };
-        self.switch(cpu, tid, from, false)?;
+        let Some(thread) = self.threads.get_mut(task as usize) else { return Ok(()) };
+        let tid = thread.tid;
+        if std::mem::replace(&mut thread.ran, true) {
+            self.switch(cpu, tid, from, false)?;
+        }
         self.switch(cpu, tid, to, true)
     }
 
