@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use symbolizer::calltree::contexts::Contexts;
 use symbolizer::calltree::{Filter, Site};
+use symbolizer::export::ctf::Ctf;
 use symbolizer::export::drive::{self, Drive};
 use symbolizer::export::folded::Folded;
 use symbolizer::export::json_lines::JsonLines;
+use symbolizer::export::uftrace::Uftrace;
 use symbolizer::export::{Exporter, Grouping, Head, Wants};
 use symbolizer::report::model::Sort;
 
@@ -26,6 +28,10 @@ pub enum Export {
     Folded,
     /// [`JsonLines`].
     JsonLines,
+    /// [`Ctf`].
+    Ctf,
+    /// [`Uftrace`].
+    Uftrace,
 }
 
 /// How a format is written.
@@ -36,7 +42,6 @@ enum Kind {
     #[expect(dead_code, reason = "no binary format yet")]
     Binary(fn(Box<dyn Write>) -> Box<dyn Exporter>),
     /// A directory.
-    #[expect(dead_code, reason = "no such format yet")]
     Directory(fn(PathBuf) -> anyhow::Result<Box<dyn Exporter>>),
 }
 
@@ -46,6 +51,8 @@ impl Export {
         match self {
             Export::Folded => Kind::Stream(|out| Box::new(Folded::new(out))),
             Export::JsonLines => Kind::Stream(|out| Box::new(JsonLines::new(out))),
+            Export::Ctf => Kind::Directory(|path| Ok(Box::new(Ctf::new(path)?))),
+            Export::Uftrace => Kind::Directory(|path| Ok(Box::new(Uftrace::new(path)?))),
         }
     }
 }

@@ -79,6 +79,10 @@ enum Format {
     /// A JSON object for each call and mark, one a line (.jsonl)
     #[value(name = "jsonl")]
     JsonLines,
+    /// A directory, for Trace Compass (call stack analysis of LTTng-UST) and babeltrace2
+    Ctf,
+    /// A directory, for uftrace (replay, graph, tui)
+    Uftrace,
 }
 
 impl Format {
@@ -99,6 +103,8 @@ impl Format {
             Format::Text | Format::Json | Format::Tree => return None,
             Format::Folded => Export::Folded,
             Format::JsonLines => Export::JsonLines,
+            Format::Ctf => Export::Ctf,
+            Format::Uftrace => Export::Uftrace,
         })
     }
 }
