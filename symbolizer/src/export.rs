@@ -10,7 +10,9 @@
 //! All times are since the trace began, in nanoseconds; if the speed of the trace's clock is not known, in
 //! ticks, and [`Head::clock`] says so.
 
+pub mod callgrind;
 pub mod drive;
+pub mod flamegraph;
 pub mod folded;
 pub mod json_lines;
 

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use symbolizer::calltree::contexts::Contexts;
 use symbolizer::calltree::{Filter, Site};
+use symbolizer::export::callgrind::Callgrind;
 use symbolizer::export::drive::{self, Drive};
+use symbolizer::export::flamegraph::FlameGraph;
 use symbolizer::export::folded::Folded;
 use symbolizer::export::json_lines::JsonLines;
 use symbolizer::export::{Exporter, Grouping, Head, Wants};
@@ -26,6 +28,10 @@ pub enum Export {
     Folded,
     /// [`JsonLines`].
     JsonLines,
+    /// [`FlameGraph`].
+    FlameGraph,
+    /// [`Callgrind`].
+    Callgrind,
 }
 
 /// How a format is written.
@@ -46,6 +52,8 @@ impl Export {
         match self {
             Export::Folded => Kind::Stream(|out| Box::new(Folded::new(out))),
             Export::JsonLines => Kind::Stream(|out| Box::new(JsonLines::new(out))),
+            Export::FlameGraph => Kind::Stream(|out| Box::new(FlameGraph::new(out))),
+            Export::Callgrind => Kind::Stream(|out| Box::new(Callgrind::new(out))),
         }
     }
 }

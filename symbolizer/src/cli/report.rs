@@ -80,6 +80,11 @@ enum Format {
     /// A JSON object for each call and mark, one a line (.jsonl)
     #[value(name = "jsonl")]
     JsonLines,
+    /// A flame graph of levels, tasks and calls, for any browser (.svg)
+    #[value(name = "flamegraph")]
+    FlameGraph,
+    /// A profile for KCachegrind and callgrind_annotate (callgrind.out, .callgrind)
+    Callgrind,
 }
 
 impl Format {
@@ -90,6 +95,9 @@ impl Format {
             "json" => Format::Json,
             "folded" => Format::Folded,
             "jsonl" | "ndjson" => Format::JsonLines,
+            "svg" => Format::FlameGraph,
+            "callgrind" => Format::Callgrind,
+            "out" if path.file_stem()? == "callgrind" => Format::Callgrind,
             _ => return None,
         })
     }
@@ -100,6 +108,8 @@ impl Format {
             Format::Text | Format::Json | Format::Tree => return None,
             Format::Folded => Export::Folded,
             Format::JsonLines => Export::JsonLines,
+            Format::FlameGraph => Export::FlameGraph,
+            Format::Callgrind => Export::Callgrind,
         })
     }
 }
