@@ -10,9 +10,11 @@
 //! All times are since the trace began, in nanoseconds; if the speed of the trace's clock is not known, in
 //! ticks, and [`Head::clock`] says so.
 
+pub mod callgrind;
 pub mod ctf;
 pub mod directory;
 pub mod drive;
+pub mod flamegraph;
 pub mod folded;
 pub mod json_lines;
 pub mod uftrace;

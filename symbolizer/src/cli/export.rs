@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use symbolizer::calltree::contexts::Contexts;
 use symbolizer::calltree::{Filter, Site};
+use symbolizer::export::callgrind::Callgrind;
 use symbolizer::export::ctf::Ctf;
 use symbolizer::export::drive::{self, Drive};
+use symbolizer::export::flamegraph::FlameGraph;
 use symbolizer::export::folded::Folded;
 use symbolizer::export::json_lines::JsonLines;
 use symbolizer::export::uftrace::Uftrace;
@@ -28,6 +30,10 @@ pub enum Export {
     Folded,
     /// [`JsonLines`].
     JsonLines,
+    /// [`FlameGraph`].
+    FlameGraph,
+    /// [`Callgrind`].
+    Callgrind,
     /// [`Ctf`].
     Ctf,
     /// [`Uftrace`].
@@ -51,6 +57,8 @@ impl Export {
         match self {
             Export::Folded => Kind::Stream(|out| Box::new(Folded::new(out))),
             Export::JsonLines => Kind::Stream(|out| Box::new(JsonLines::new(out))),
+            Export::FlameGraph => Kind::Stream(|out| Box::new(FlameGraph::new(out))),
+            Export::Callgrind => Kind::Stream(|out| Box::new(Callgrind::new(out))),
             Export::Ctf => Kind::Directory(|path| Ok(Box::new(Ctf::new(path)?))),
             Export::Uftrace => Kind::Directory(|path| Ok(Box::new(Uftrace::new(path)?))),
         }

@@ -79,6 +79,11 @@ enum Format {
     /// A JSON object for each call and mark, one a line (.jsonl)
     #[value(name = "jsonl")]
     JsonLines,
+    /// A flame graph of levels, tasks and calls, for any browser (.svg)
+    #[value(name = "flamegraph")]
+    FlameGraph,
+    /// A profile for KCachegrind and callgrind_annotate (callgrind.out, .callgrind)
+    Callgrind,
     /// A directory, for Trace Compass (call stack analysis of LTTng-UST) and babeltrace2
     Ctf,
     /// A directory, for uftrace (replay, graph, tui)
@@ -93,6 +98,9 @@ impl Format {
             "json" => Format::Json,
             "folded" => Format::Folded,
             "jsonl" | "ndjson" => Format::JsonLines,
+            "svg" => Format::FlameGraph,
+            "callgrind" => Format::Callgrind,
+            "out" if path.file_stem()? == "callgrind" => Format::Callgrind,
             _ => return None,
         })
     }
@@ -103,6 +111,8 @@ impl Format {
             Format::Text | Format::Json | Format::Tree => return None,
             Format::Folded => Export::Folded,
             Format::JsonLines => Export::JsonLines,
+            Format::FlameGraph => Export::FlameGraph,
+            Format::Callgrind => Export::Callgrind,
             Format::Ctf => Export::Ctf,
             Format::Uftrace => Export::Uftrace,
         })
