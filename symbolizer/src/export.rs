@@ -13,6 +13,8 @@
 pub mod drive;
 pub mod folded;
 pub mod json_lines;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 
 use std::fmt;
 use std::io;
@@ -35,6 +37,8 @@ pub enum Wants {
     Contexts(Grouping),
     /// Both.
     Both(Grouping),
+    /// Nothing but what [`Exporter::finish`] has.
+    Sums,
 }
 
 /// What is known before the first call.
@@ -48,6 +52,8 @@ pub struct Head<'a> {
     pub first_tick: u64,
     /// Which calls were chosen, in words, if not all.
     pub filtered: Option<&'a str>,
+    /// What the user calls the boot, for formats that hold many.
+    pub boot: Option<&'a str>,
 }
 
 /// A task.

@@ -42,6 +42,9 @@ pub struct Args {
     /// Write to this file (of some formats: directory) instead of standard output
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
+    /// What to call this boot among others, in formats that hold many [default: when it began, and a checksum]
+    #[arg(long, value_name = "NAME")]
+    boot: Option<String>,
     /// Lines of each table [default: 15]; of functions in JSON [default: all]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
@@ -80,6 +83,8 @@ enum Format {
     /// A JSON object for each call and mark, one a line (.jsonl)
     #[value(name = "jsonl")]
     JsonLines,
+    /// Tables of many boots for DuckDB, Spark and the like: symbolizer/PARQUET.md describes them (a directory)
+    Parquet,
 }
 
 impl Format {
@@ -100,6 +105,7 @@ impl Format {
             Format::Text | Format::Json | Format::Tree => return None,
             Format::Folded => Export::Folded,
             Format::JsonLines => Export::JsonLines,
+            Format::Parquet => Export::Parquet,
         })
     }
 }
@@ -112,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let path = args.output.as_deref();
     let format = args.format.or_else(|| path.and_then(Format::of)).unwrap_or(Format::Text);
     if let Some(export) = format.export() {
-        export::run(export, &mut opened, &args.filters, path, &mut phases)?;
+        export::run(export, &mut opened, &args.filters, path, args.boot.as_deref(), &mut phases)?;
         return Ok(0);
     }
     let output = Output::open(path)?;
