@@ -63,18 +63,28 @@ impl Source {
 
     /// Opens the trace and reads the symbols.
     pub fn open<'a>(&self, vmlinux: &'a Vmlinux, phases: &mut Phases) -> anyhow::Result<Opened<'a>> {
-        let (trace, path) = self.paths()?;
-        let trace = TraceDir::open(trace)?;
-        phases.done("open the trace");
-        let mut names = Names::open(vmlinux)?;
-        check_build_id(trace.meta(), &names, path, self.force)?;
-        set_slide(&mut names, trace.meta(), self.force)?;
-        names.look_for_modules(ModuleFiles::new(&self.modules, path, &trace.meta().release)?);
-        phases.done("read the symbols");
-        let clock = Clock::new(trace.meta().tsc_khz);
-        let timeline = Timeline::new(trace.meta().phases());
-        Ok(Opened { trace, names, clock, timeline })
+        open(self.paths()?.0, vmlinux, &self.modules, self.force, phases)
     }
+}
+
+/// Opens a trace of that kernel; files of modules are looked for in and below `modules` too.
+pub fn open<'a>(
+    trace: &Path,
+    vmlinux: &'a Vmlinux,
+    modules: &[PathBuf],
+    force: bool,
+    phases: &mut Phases,
+) -> anyhow::Result<Opened<'a>> {
+    let trace = TraceDir::open(trace)?;
+    phases.done("open the trace");
+    let mut names = Names::open(vmlinux)?;
+    check_build_id(trace.meta(), &names, vmlinux.path(), force)?;
+    set_slide(&mut names, trace.meta(), force)?;
+    names.look_for_modules(ModuleFiles::new(modules, vmlinux.path(), &trace.meta().release)?);
+    phases.done("read the symbols");
+    let clock = Clock::new(trace.meta().tsc_khz);
+    let timeline = Timeline::new(trace.meta().phases());
+    Ok(Opened { trace, names, clock, timeline })
 }
 
 impl Opened<'_> {

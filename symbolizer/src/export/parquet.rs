@@ -79,9 +79,10 @@ fn number(phase: Option<Phase>) -> u64 {
 
 fn parts(row: &FunctionRow) -> impl Iterator<Item = Part<'_>> {
     let part = move |level, number, idle, figures| Part { row, level, number, idle, figures };
-    let phases = row.phases.iter().map(move |&(phase, figures)| {
-        part(phase.map_or(UNKNOWN, Phase::name), number(phase), false, figures)
-    });
+    let phases = row
+        .phases
+        .iter()
+        .map(move |&(phase, figures)| part(phase.map_or(UNKNOWN, Phase::name), number(phase), false, figures));
     phases.chain((row.idle != Figures::default()).then(|| part(IDLE, 0, true, row.idle)))
 }
 
