@@ -17,6 +17,8 @@ pub mod drive;
 pub mod flamegraph;
 pub mod folded;
 pub mod json_lines;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod uftrace;
 
 use std::fmt;
@@ -40,6 +42,8 @@ pub enum Wants {
     Contexts(Grouping),
     /// Both.
     Both(Grouping),
+    /// Nothing but what [`Exporter::finish`] has.
+    Sums,
 }
 
 /// What is known before the first call.
@@ -53,6 +57,8 @@ pub struct Head<'a> {
     pub first_tick: u64,
     /// Which calls were chosen, in words, if not all.
     pub filtered: Option<&'a str>,
+    /// What the user calls the boot, for formats that hold many.
+    pub boot: Option<&'a str>,
 }
 
 /// A task.

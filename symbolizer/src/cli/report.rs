@@ -41,6 +41,9 @@ pub struct Args {
     /// Write to this file (of some formats: directory) instead of standard output
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
+    /// What to call this boot among others, in formats that hold many [default: when it began, and a checksum]
+    #[arg(long, value_name = "NAME")]
+    boot: Option<String>,
     /// Lines of each table [default: 15]; of functions in JSON [default: all]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
@@ -88,6 +91,8 @@ enum Format {
     Ctf,
     /// A directory, for uftrace (replay, graph, tui)
     Uftrace,
+    /// Tables of many boots for DuckDB, Spark and the like: symbolizer/PARQUET.md describes them (a directory)
+    Parquet,
 }
 
 impl Format {
@@ -115,6 +120,7 @@ impl Format {
             Format::Callgrind => Export::Callgrind,
             Format::Ctf => Export::Ctf,
             Format::Uftrace => Export::Uftrace,
+            Format::Parquet => Export::Parquet,
         })
     }
 }
@@ -127,7 +133,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let path = args.output.as_deref();
     let format = args.format.or_else(|| path.and_then(Format::of)).unwrap_or(Format::Text);
     if let Some(export) = format.export() {
-        export::run(export, &mut opened, &args.filters, path, &mut phases)?;
+        export::run(export, &mut opened, &args.filters, path, args.boot.as_deref(), &mut phases)?;
         return Ok(0);
     }
     let output = Output::open(path)?;
