@@ -9,8 +9,10 @@ pub mod bench_levels;
 pub mod completions;
 pub mod export;
 pub mod filters;
+pub mod index;
 pub mod inject;
 pub mod man;
+pub mod merge;
 pub mod names;
 pub mod options;
 pub mod output;
@@ -57,6 +59,8 @@ enum Command {
     Options(options::Args),
     /// Prints the report (the same as with no subcommand)
     Report(report::Args),
+    /// Merges several boots of one kernel: means and spread of levels, initcalls and functions
+    Merge(merge::Args),
     /// Names the functions that make most of the events, and a line that leaves them out
     Suggest(suggest::Args),
     /// Prints one line for each function in a trace: address, name, file and line
@@ -83,6 +87,7 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Inject(args)) => inject::run(args),
         Some(Command::Options(args)) => options::run(&args),
         Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Merge(args)) => merge::run(&args),
         Some(Command::Suggest(args)) => suggest::run(&args),
         Some(Command::Addresses(args)) => addresses::run(&args),
         Some(Command::Resolve(args)) => resolve::run(&args),
