@@ -48,6 +48,18 @@ pub enum Kind {
     Deferred,
 }
 
+impl Kind {
+    /// In a word, for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::BuiltIn => "built-in",
+            Kind::Module => "module",
+            Kind::Async => "async",
+            Kind::Deferred => "deferred",
+        }
+    }
+}
+
 /// How an initcall ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -57,6 +69,17 @@ pub enum Outcome {
     Cut,
     /// Nothing says that it ended: the guest died in it, or the recording was stopped.
     Open,
+}
+
+impl Outcome {
+    /// In a word, for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Returned(_) => "returned",
+            Outcome::Cut => "cut",
+            Outcome::Open => "open",
+        }
+    }
 }
 
 /// An initcall, or other work that the boot is made of.

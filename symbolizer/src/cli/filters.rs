@@ -32,7 +32,7 @@ pub struct Filters {
     /// Only calls that begin before this time since the trace began
     #[arg(long, value_name = "TIME")]
     to: Option<Span>,
-    /// Only calls on these CPUs, e.g. 0,2
+    /// Only calls that begin on these CPUs, e.g. 0,2
     #[arg(long, value_name = "N", value_delimiter = ',')]
     cpu: Vec<u32>,
     /// Only calls that begin in this phase of the boot, e.g. fs or device,late

@@ -12,6 +12,7 @@ pub mod filters;
 pub mod index;
 pub mod inject;
 pub mod man;
+pub mod merge;
 pub mod names;
 pub mod options;
 pub mod output;
@@ -32,6 +33,7 @@ Examples:
   symbolize trace/ vmlinux --sort calls --top 30  the functions that were called most
   symbolize trace/ vmlinux --format tree --inside do_basic_setup --min 1ms | less
   symbolize trace/ vmlinux --format json | jq '.functions[0]'
+  symbolize trace/ vmlinux --correct              times without the tracer's own cost
   symbolize record --help                         how to make a trace
 
 Exit codes: 0 done, 1 a difference found, 2 an error.";
@@ -57,6 +59,8 @@ enum Command {
     Options(options::Args),
     /// Prints the report (the same as with no subcommand)
     Report(report::Args),
+    /// Merges several boots of one kernel: means and spread of levels, initcalls and functions
+    Merge(merge::Args),
     /// Names the functions that make most of the events, and a line that leaves them out
     Suggest(suggest::Args),
     /// Prints one line for each function in a trace: address, name, file and line
@@ -83,6 +87,7 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Inject(args)) => inject::run(args),
         Some(Command::Options(args)) => options::run(&args),
         Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Merge(args)) => merge::run(&args),
         Some(Command::Suggest(args)) => suggest::run(&args),
         Some(Command::Addresses(args)) => addresses::run(&args),
         Some(Command::Resolve(args)) => resolve::run(&args),

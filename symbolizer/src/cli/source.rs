@@ -34,17 +34,25 @@ pub struct Source {
     /// The vmlinux with symbols of the kernel that was traced
     #[arg(required = true)]
     vmlinux: Option<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// How traces are read.
+#[derive(clap::Args, Debug)]
+pub struct Reading {
     /// Look for modules' .ko files in and below DIR too, not only where packages put them (may be repeated)
     #[arg(long, value_name = "DIR")]
     modules: Vec<PathBuf>,
-    /// Go on although the vmlinux is of another kernel than the trace
+    /// Go on although the vmlinux is of another kernel than the trace, or boots to merge are not alike
     #[arg(long)]
-    force: bool,
+    pub force: bool,
     /// Neither read nor write the trace's index, which finds times and levels in large traces
     #[arg(long)]
     no_index: bool,
+    /// Names kept from run to run.
     #[command(flatten)]
-    keep: Keep,
+    pub keep: Keep,
     #[command(flatten)]
     overhead: Overhead,
 }
@@ -84,13 +92,19 @@ impl Source {
 
     /// Opens the trace and reads the symbols.
     pub fn open<'a>(&self, vmlinux: &'a Vmlinux, phases: &mut Phases) -> anyhow::Result<Opened<'a>> {
-        let (trace, path) = self.paths()?;
+        self.reading.open(self.paths()?.0, vmlinux, phases)
+    }
+}
+
+impl Reading {
+    /// Opens a trace of that kernel and reads the symbols.
+    pub fn open<'a>(&self, trace: &Path, vmlinux: &'a Vmlinux, phases: &mut Phases) -> anyhow::Result<Opened<'a>> {
         let trace = TraceDir::open(trace)?;
         phases.done("open the trace");
         let mut names = self.keep.names(vmlinux)?;
-        check_build_id(trace.meta(), &names, path, self.force)?;
+        check_build_id(trace.meta(), &names, vmlinux.path(), self.force)?;
         set_slide(&mut names, trace.meta(), self.force)?;
-        names.look_for_modules(ModuleFiles::new(&self.modules, path, &trace.meta().release)?);
+        names.look_for_modules(ModuleFiles::new(&self.modules, vmlinux.path(), &trace.meta().release)?);
         phases.done("read the symbols");
         let clock = Clock::new(trace.meta().tsc_khz);
         let timeline = Timeline::new(trace.meta().phases());

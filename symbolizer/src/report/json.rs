@@ -7,7 +7,8 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::levels_json;
-use super::model::{End, FunctionRow, Report};
+
+use super::model::{FunctionRow, Report};
 use super::overhead;
 use super::units::Clock;
 
@@ -275,12 +276,7 @@ pub fn write(report: &Report<'_>, top: Option<usize>, mut out: impl Write) -> st
 
 fn summary<'a>(report: &'a Report<'_>) -> Summary<'a> {
     let (meta, totals, clock) = (report.meta, report.totals, report.clock);
-    let (ended, ended_detail) = match &report.end {
-        End::PowerOff => ("power-off", ""),
-        End::Stopped(detail) => ("stopped", detail.as_str()),
-        End::Died(detail) => ("died", detail.as_str()),
-        End::Missing => ("missing", ""),
-    };
+    let (ended, ended_detail) = report.end.words();
     Summary {
         kernel_release: &meta.release,
         build_id: &meta.build_id,

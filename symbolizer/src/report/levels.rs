@@ -68,6 +68,16 @@ pub struct InitcallRow {
     pub outcome: Outcome,
 }
 
+impl InitcallRow {
+    /// What it returned, if it is of a kind that returns something, and did.
+    pub fn returned(&self) -> Option<i32> {
+        match (self.kind, self.outcome) {
+            (Kind::BuiltIn | Kind::Module, Outcome::Returned(value)) => Some(value),
+            _ => None,
+        }
+    }
+}
+
 /// The initcalls of a module, or of what would be one.
 #[derive(Clone, Debug, Default)]
 pub struct ModuleRow {

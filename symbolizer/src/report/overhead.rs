@@ -150,11 +150,16 @@ pub fn fields(report: &Report<'_>) -> Vec<(&'static str, String)> {
         0 => String::new(),
         ticks => format!("; {} could not be, since so much time had not passed", clock.show(ticks)),
     };
+    let waits = report.meta.per_cpu.iter().fold(0u64, |sum, cpu| sum.saturating_add(cpu.wait_ticks));
+    let waits = match waits {
+        0 => String::new(),
+        ticks => format!("; {} in which the guest waited for the recorder are still in", clock.show(ticks)),
+    };
     let mut fields = vec![(
         "corrected",
         format!(
             "all times are without the recorder's own cost, as it was measured in this boot, with warm caches: {} for a call \
-             that makes none, {} for one that does; {} of {} busy as recorded were subtracted ({} %){clamped}",
+             that makes none, {} for one that does; {} of {} busy as recorded were subtracted ({} %){clamped}{waits}",
             cost(clock, costs.leaf()),
             cost(clock, costs.pair()),
             clock.show(sums.busy),
@@ -199,7 +204,8 @@ pub fn phases(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io:
         out,
         options.width,
         "Against the untraced boot",
-        "time of each phase; residue: what correction leaves over, in % of the untraced time",
+        "time of each phase; residue: what correction leaves over, in % of the untraced time. Work that is done beside \
+         may fall into another phase of a faster boot: the sum tells more",
     )?;
     let cells: Vec<Vec<String>> = correction
         .compared

@@ -95,7 +95,9 @@ impl Cache {
     pub fn save(&self, key: &Key, table: &Table) -> std::io::Result<()> {
         std::fs::create_dir_all(&self.directory)?;
         let mut file = tempfile::Builder::new().prefix(".new").tempfile_in(&self.directory)?;
-        file.write_all(table.bytes())?;
+        for part in table.bytes() {
+            file.write_all(part)?;
+        }
         file.persist(self.path(key)).map_err(|error| error.error)?;
         self.prune();
         Ok(())

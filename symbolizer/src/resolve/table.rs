@@ -9,6 +9,7 @@
 //! Numbers are little-endian, records have no alignment. Bytes from a file are checked once as a whole ([`Head::crc`],
 //! sizes, UTF-8); what they say is still taken for a claim: an index out of bounds has no answer.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use zerocopy::little_endian::{U32, U64};
@@ -179,14 +180,17 @@ impl<'a> Texts<'a> {
 
 /// The table.
 pub struct Table {
+    /// All but the text.
     bytes: Vec<u8>,
+    text: String,
     head: Head,
+    /// Where the last function was found that was looked for: addresses mostly come sorted.
+    last: Cell<usize>,
     functions: Range<usize>,
     nameless: Range<usize>,
     sites: Range<usize>,
     kmods: Range<usize>,
     files: Range<usize>,
-    text: Range<usize>,
 }
 
 impl Table {
@@ -238,7 +242,7 @@ impl Table {
     }
 
     /// Takes bytes for a table; `None` if they are none, or damaged, or of another version.
-    pub fn read(bytes: Vec<u8>) -> Option<Table> {
+    pub fn read(mut bytes: Vec<u8>) -> Option<Table> {
         let (head, _) = Head::read_from_prefix(&bytes).ok()?;
         if head.magic != MAGIC || head.version.get() != VERSION || head.crc.get() != checksum(&bytes) {
             return None;
@@ -255,13 +259,16 @@ impl Table {
         let kmods = part(head.kmods, size_of::<Kmod>())?;
         let files = part(head.files, size_of::<File>())?;
         let text = part(head.text, 1)?;
-        let whole = text.end == bytes.len() && std::str::from_utf8(&bytes[text.clone()]).is_ok();
-        whole.then_some(Table { bytes, head, functions, nameless, sites, kmods, files, text })
+        if text.end != bytes.len() {
+            return None;
+        }
+        let text = String::from_utf8(bytes.split_off(text.start)).ok()?;
+        Some(Table { bytes, text, head, last: Cell::new(0), functions, nameless, sites, kmods, files })
     }
 
-    /// As it is stored.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// As it is stored, in two parts.
+    pub fn bytes(&self) -> [&[u8]; 2] {
+        [&self.bytes, self.text.as_bytes()]
     }
 
     /// Build ID of the vmlinux, and what else tells it from others.
@@ -282,7 +289,7 @@ impl Table {
     /// The function that covers an address: the one that begins last, if several do.
     pub fn covering(&self, address: u64) -> Option<(Found<'_>, Spot<'_>)> {
         let functions: &[Record] = self.part(&self.functions);
-        let after = functions.partition_point(|record| record.address.get() <= address);
+        let after = self.first_after(functions, address);
         let longest = self.head.longest.get();
         let covers = |record: &&Record| {
             address.checked_sub(record.address.get()).is_some_and(|offset| offset < record.size.get())
@@ -294,6 +301,21 @@ impl Table {
             .take(super::symbols::MOST_AROUND)
             .find(covers)?;
         Some((self.found(record)?, self.spot(record)))
+    }
+
+    /// Index of the first function that begins after an address.
+    fn first_after(&self, functions: &[Record], address: u64) -> usize {
+        let before = |record: &Record| record.address.get() <= address;
+        let last = self.last.get();
+        // The same as last time, or the next, is tried first.
+        let near = functions.get(last.wrapping_sub(1)..).filter(|near| near.first().is_some_and(before));
+        let near = near.and_then(|near| near.iter().take(4).position(|record| !before(record)));
+        let after = match near {
+            Some(steps) => last - 1 + steps,
+            None => functions.partition_point(before),
+        };
+        self.last.set(after);
+        after
     }
 
     /// The function with this name, if it is the one that its address goes by.
@@ -340,11 +362,8 @@ impl Table {
     }
 
     fn text(&self, text: Text) -> Option<&str> {
-        // Checked in `read`: this costs nothing of it twice but the borders of characters.
-        let all = self.bytes.get(self.text.clone())?;
         let start = usize::try_from(text.at.get()).ok()?;
-        let end = start.checked_add(usize::try_from(text.length.get()).ok()?)?;
-        std::str::from_utf8(all.get(start..end)?).ok()
+        self.text.get(start..start.checked_add(usize::try_from(text.length.get()).ok()?)?)
     }
 
     fn part<T: FromBytes + Immutable + KnownLayout + Unaligned>(&self, range: &Range<usize>) -> &[T] {

@@ -12,7 +12,8 @@
 //! 7. [`meta`]: its `meta.json`;
 //! 8. [`index`]: its index;
 //! 9. [`resolve`]: a vmlinux that names are looked up in;
-//! 10. [`ko`]: a module's file that they are looked up in.
+//! 10. [`ko`]: a module's file that they are looked up in;
+//! 11. [`names`]: a table of names that was kept from an earlier run.
 //!
 //! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
 //!
@@ -34,6 +35,7 @@ pub mod index;
 pub mod inject;
 pub mod ko;
 pub mod meta;
+pub mod names;
 pub mod options;
 pub mod qemu_args;
 pub mod region;
