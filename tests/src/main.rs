@@ -63,6 +63,7 @@ What stands after -- goes to `cargo test --workspace`.")]
   cargo xtask bench levels
   cargo xtask bench in-tree
   cargo xtask bench overhead
+  cargo xtask bench scale
 
 Prints a table and writes target/bench/summary.json (of a part: its own file). Exit code 1 if a
 target is missed.")]
@@ -113,6 +114,8 @@ enum Part {
     InTree,
     /// What of the recorder's own cost --correct leaves in the times
     Overhead,
+    /// Reports of boots of 10, 100 and 322 million events
+    Scale,
 }
 
 #[derive(clap::Args)]
@@ -151,6 +154,7 @@ fn main() -> ExitCode {
         Command::Kernel { plain, series } => kernel(&series, if plain { Flavour::Plain } else { Flavour::Hypergraph }),
         Command::Bench { part: Part::InTree, kernel } => bench::intree::run(&kernel.kernel),
         Command::Bench { part: Part::Overhead, kernel } => bench::overhead::run(&kernel.into()),
+        Command::Bench { part: Part::Scale, kernel } => bench::scale::run(&kernel.into()),
         Command::Bless => checks::bless(),
         Command::Ci => checks::ci(),
     };

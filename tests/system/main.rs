@@ -10,6 +10,7 @@
 //! - [`overhead`]: what the recorder costs, and times without it;
 //! - [`nmi`]: the same with NMIs at any instruction;
 //! - [`killed`]: either side dies in the middle of a boot;
+//! - [`index`]: parts of the recorded trace by its index, against the whole;
 //! - [`damage`]: the recorded trace with bytes flipped and ends cut off;
 //! - [`fuzzed`]: the fuzz targets ([`fuzz`]) over their [`corpus`], as it is and mutated ([`random`]);
 //! - [`images`], [`vmm`], [`traces`]: bad input, and what is said about it ([`refusal`]);
@@ -28,6 +29,7 @@ mod damage;
 mod fuzz;
 mod fuzzed;
 mod images;
+mod index;
 mod intree;
 mod killed;
 mod levels;

@@ -12,6 +12,7 @@ pub mod intree;
 pub mod levels;
 pub mod overhead;
 pub mod resolvers;
+pub mod scale;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
