@@ -11,6 +11,7 @@ mod integration {
     mod golden;
     mod levels;
     mod llvm;
+    mod merge;
     mod modules;
     mod options_command;
     mod record_command;
