@@ -7,6 +7,7 @@
 //! - [`counts`]: the trace against the witness, call site by call site;
 //! - [`levels`]: what `hypergraph=` asks for is what is recorded;
 //! - [`suggest`]: the line that leaves most events out, against that trace;
+//! - [`merge`]: boots merged, against the reports of each;
 //! - [`nmi`]: the same with NMIs at any instruction;
 //! - [`killed`]: either side dies in the middle of a boot;
 //! - [`damage`]: the recorded trace with bytes flipped and ends cut off;
@@ -30,6 +31,7 @@ mod images;
 mod intree;
 mod killed;
 mod levels;
+mod merge;
 mod nmi;
 mod random;
 mod readers;
