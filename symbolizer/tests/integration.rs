@@ -11,6 +11,7 @@ mod integration {
     mod golden;
     mod levels;
     mod llvm;
+    mod merge;
     mod modules;
     mod names_cache;
     mod options_command;

@@ -3,6 +3,7 @@
 //! what our report counts. In: the shared boot. Never here: formats.
 
 mod ctf;
+mod fleet;
 mod folded;
 mod uftrace;
 
