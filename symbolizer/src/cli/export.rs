@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use symbolizer::calltree::contexts::Contexts;
 use symbolizer::calltree::{Filter, Site};
+use symbolizer::export::chrome::Chrome;
 use symbolizer::export::ctf::Ctf;
 use symbolizer::export::drive::{self, Drive};
 use symbolizer::export::folded::Folded;
 use symbolizer::export::json_lines::JsonLines;
+use symbolizer::export::perfetto::Perfetto;
 use symbolizer::export::uftrace::Uftrace;
 use symbolizer::export::{Exporter, Grouping, Head, Wants};
 use symbolizer::report::model::Sort;
@@ -28,6 +30,10 @@ pub enum Export {
     Folded,
     /// [`JsonLines`].
     JsonLines,
+    /// [`Perfetto`].
+    Perfetto,
+    /// [`Chrome`].
+    Chrome,
     /// [`Ctf`].
     Ctf,
     /// [`Uftrace`].
@@ -39,7 +45,6 @@ enum Kind {
     /// One file, or standard output.
     Stream(fn(Box<dyn Write>) -> Box<dyn Exporter>),
     /// The same, but no terminal should get it.
-    #[expect(dead_code, reason = "no binary format yet")]
     Binary(fn(Box<dyn Write>) -> Box<dyn Exporter>),
     /// A directory.
     Directory(fn(PathBuf) -> anyhow::Result<Box<dyn Exporter>>),
@@ -51,6 +56,8 @@ impl Export {
         match self {
             Export::Folded => Kind::Stream(|out| Box::new(Folded::new(out))),
             Export::JsonLines => Kind::Stream(|out| Box::new(JsonLines::new(out))),
+            Export::Perfetto => Kind::Binary(|out| Box::new(Perfetto::new(out))),
+            Export::Chrome => Kind::Stream(|out| Box::new(Chrome::new(out))),
             Export::Ctf => Kind::Directory(|path| Ok(Box::new(Ctf::new(path)?))),
             Export::Uftrace => Kind::Directory(|path| Ok(Box::new(Uftrace::new(path)?))),
         }

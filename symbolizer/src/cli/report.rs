@@ -80,6 +80,10 @@ enum Format {
     /// A JSON object for each call and mark, one a line (.jsonl)
     #[value(name = "jsonl")]
     JsonLines,
+    /// For ui.perfetto.dev and trace_processor (.pftrace)
+    Perfetto,
+    /// Trace event JSON, for chrome://tracing, ui.perfetto.dev and speedscope
+    Chrome,
     /// A directory, for Trace Compass (call stack analysis of LTTng-UST) and babeltrace2
     Ctf,
     /// A directory, for uftrace (replay, graph, tui)
@@ -94,6 +98,7 @@ impl Format {
             "json" => Format::Json,
             "folded" => Format::Folded,
             "jsonl" | "ndjson" => Format::JsonLines,
+            "pftrace" | "perfetto-trace" => Format::Perfetto,
             _ => return None,
         })
     }
@@ -104,6 +109,8 @@ impl Format {
             Format::Text | Format::Json | Format::Tree => return None,
             Format::Folded => Export::Folded,
             Format::JsonLines => Export::JsonLines,
+            Format::Perfetto => Export::Perfetto,
+            Format::Chrome => Export::Chrome,
             Format::Ctf => Export::Ctf,
             Format::Uftrace => Export::Uftrace,
         })
