@@ -15,7 +15,7 @@ fn perfetto_counts_the_calls_of_the_report() {
     export("perfetto", &path, SOME);
     let python = xtask::python::with(xtask::python::READERS).expect("Python");
     let found: Value =
-        serde_json::from_str(&printed(Command::new(python).arg(script("perfetto.py")).arg(&path))).expect("JSON");
+        serde_json::from_str(&printed(Command::new(python).arg(script("perfetto_read.py")).arg(&path))).expect("JSON");
 
     let report = report(SOME);
     let slices: BTreeMap<String, u64> = serde_json::from_value(found["slices"].clone()).expect("counts");
