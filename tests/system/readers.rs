@@ -5,6 +5,7 @@
 mod chrome;
 mod ctf;
 mod folded;
+mod json_lines;
 mod perfetto;
 mod uftrace;
 
