@@ -10,13 +10,17 @@
 //! All times are since the trace began, in nanoseconds; if the speed of the trace's clock is not known, in
 //! ticks, and [`Head::clock`] says so.
 
+pub mod callgrind;
 pub mod chrome;
 pub mod ctf;
 pub mod directory;
 pub mod drive;
+pub mod flamegraph;
 pub mod folded;
 pub mod json_lines;
 pub mod lanes;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod perfetto;
 pub mod uftrace;
 
@@ -41,6 +45,8 @@ pub enum Wants {
     Contexts(Grouping),
     /// Both.
     Both(Grouping),
+    /// Nothing but what [`Exporter::finish`] has.
+    Sums,
 }
 
 /// What is known before the first call.
@@ -54,6 +60,8 @@ pub struct Head<'a> {
     pub first_tick: u64,
     /// Which calls were chosen, in words, if not all.
     pub filtered: Option<&'a str>,
+    /// What the user calls the boot, for formats that hold many.
+    pub boot: Option<&'a str>,
 }
 
 /// A task.

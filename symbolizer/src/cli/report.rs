@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use symbolizer::calltree::sink::Nothing;
-use symbolizer::calltree::{self, Filter, Site};
-use symbolizer::decode::pipeline;
+use symbolizer::calltree::{Filter, Site};
 use symbolizer::report::model::Sort;
 use symbolizer::report::names::{CALL, Named};
 use symbolizer::report::text::By;
@@ -42,6 +41,9 @@ pub struct Args {
     /// Write to this file (of some formats: directory) instead of standard output
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
+    /// What to call this boot among others, in formats that hold many [default: when it began, and a checksum]
+    #[arg(long, value_name = "NAME")]
+    boot: Option<String>,
     /// Lines of each table [default: 15]; of functions in JSON [default: all]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
@@ -80,6 +82,11 @@ enum Format {
     /// A JSON object for each call and mark, one a line (.jsonl)
     #[value(name = "jsonl")]
     JsonLines,
+    /// A flame graph of levels, tasks and calls, for any browser (.svg)
+    #[value(name = "flamegraph")]
+    FlameGraph,
+    /// A profile for KCachegrind and callgrind_annotate (callgrind.out, .callgrind)
+    Callgrind,
     /// For ui.perfetto.dev and trace_processor (.pftrace)
     Perfetto,
     /// Trace event JSON, for chrome://tracing, ui.perfetto.dev and speedscope
@@ -88,6 +95,8 @@ enum Format {
     Ctf,
     /// A directory, for uftrace (replay, graph, tui)
     Uftrace,
+    /// Tables of many boots for DuckDB, Spark and the like: symbolizer/PARQUET.md describes them (a directory)
+    Parquet,
 }
 
 impl Format {
@@ -98,6 +107,9 @@ impl Format {
             "json" => Format::Json,
             "folded" => Format::Folded,
             "jsonl" | "ndjson" => Format::JsonLines,
+            "svg" => Format::FlameGraph,
+            "callgrind" => Format::Callgrind,
+            "out" if path.file_stem()? == "callgrind" => Format::Callgrind,
             "pftrace" | "perfetto-trace" => Format::Perfetto,
             _ => return None,
         })
@@ -109,10 +121,13 @@ impl Format {
             Format::Text | Format::Json | Format::Tree => return None,
             Format::Folded => Export::Folded,
             Format::JsonLines => Export::JsonLines,
+            Format::FlameGraph => Export::FlameGraph,
+            Format::Callgrind => Export::Callgrind,
             Format::Perfetto => Export::Perfetto,
             Format::Chrome => Export::Chrome,
             Format::Ctf => Export::Ctf,
             Format::Uftrace => Export::Uftrace,
+            Format::Parquet => Export::Parquet,
         })
     }
 }
@@ -125,7 +140,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let path = args.output.as_deref();
     let format = args.format.or_else(|| path.and_then(Format::of)).unwrap_or(Format::Text);
     if let Some(export) = format.export() {
-        export::run(export, &mut opened, &args.filters, path, &mut phases)?;
+        export::run(export, &mut opened, &args.filters, path, args.boot.as_deref(), &mut phases)?;
         return Ok(0);
     }
     let output = Output::open(path)?;
@@ -190,7 +205,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 fn print_tree(args: &Args, opened: &Opened<'_>, filter: Filter<'_>, output: &Output) -> anyhow::Result<()> {
-    let Opened { trace, names, clock, .. } = opened;
+    let Opened { names, clock, .. } = opened;
     // Lines need DWARF, and DWARF is fast for many addresses at once: all that can be called.
     let known: HashMap<u64, Named> = if args.lines {
         let sites = names.call_sites().unwrap_or_default();
@@ -208,7 +223,7 @@ fn print_tree(args: &Args, opened: &Opened<'_>, filter: Filter<'_>, output: &Out
     let colours = output.is_stdout() && choice != anstream::ColorChoice::Never;
     let options = tree::Options { clock: *clock, lines: args.lines, colours };
     let mut tree = tree::Tree::new(output.writer()?, options, filter, &name_of);
-    pipeline::run(trace, |pipeline| calltree::build(pipeline, &mut tree, |_| {}));
+    opened.run(&mut tree, |_| {});
     tree.finish()?;
     Ok(())
 }
