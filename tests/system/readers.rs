@@ -2,9 +2,12 @@
 //! What we export, read back by readers that are not ours, one file for each format: what they count must be
 //! what our report counts. In: the shared boot. Never here: formats.
 
+mod chrome;
 mod ctf;
 mod fleet;
 mod folded;
+mod json_lines;
+mod perfetto;
 mod uftrace;
 
 use std::collections::BTreeMap;

@@ -87,6 +87,10 @@ enum Format {
     FlameGraph,
     /// A profile for KCachegrind and callgrind_annotate (callgrind.out, .callgrind)
     Callgrind,
+    /// For ui.perfetto.dev and trace_processor (.pftrace)
+    Perfetto,
+    /// Trace event JSON, for chrome://tracing, ui.perfetto.dev and speedscope
+    Chrome,
     /// A directory, for Trace Compass (call stack analysis of LTTng-UST) and babeltrace2
     Ctf,
     /// A directory, for uftrace (replay, graph, tui)
@@ -106,6 +110,7 @@ impl Format {
             "svg" => Format::FlameGraph,
             "callgrind" => Format::Callgrind,
             "out" if path.file_stem()? == "callgrind" => Format::Callgrind,
+            "pftrace" | "perfetto-trace" => Format::Perfetto,
             _ => return None,
         })
     }
@@ -118,6 +123,8 @@ impl Format {
             Format::JsonLines => Export::JsonLines,
             Format::FlameGraph => Export::FlameGraph,
             Format::Callgrind => Export::Callgrind,
+            Format::Perfetto => Export::Perfetto,
+            Format::Chrome => Export::Chrome,
             Format::Ctf => Export::Ctf,
             Format::Uftrace => Export::Uftrace,
             Format::Parquet => Export::Parquet,
