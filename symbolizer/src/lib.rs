@@ -8,6 +8,7 @@
 pub mod calltree;
 pub mod capture;
 pub mod decode;
+pub mod explore;
 pub mod export;
 pub mod options;
 pub mod report;
