@@ -334,14 +334,16 @@ impl Sink for Contexts<'_> {
         }
     }
 
-    fn mark(&mut self, _task: &Task, time: u64, mark: Mark, _value: u32) {
+    fn mark(&mut self, task: &Task, time: u64, mark: Mark, _value: u32) {
         if let Mark::Phase(number) = mark
             && let Some(phase) = bootlevel::Phase::from_u8(number)
             && self.grouping.phases
             && self.timeline.learn(phase, time)
         {
-            // From the next call on.
+            // Its open calls' time up to here belongs to the phase before: it may leave the CPU with no call in
+            // between, and then nobody knows any more how long it was there.
             self.until = self.until.min(time);
+            self.turn(&task.frames, time);
         }
     }
 }

@@ -13,6 +13,7 @@ use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifier
 use crossterm::{cursor, execute, terminal};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
@@ -128,7 +129,7 @@ fn walk(state: &mut State<'_>, mouse: bool) -> anyhow::Result<u8> {
                         screen.stop()?;
                     }
                     Event::Key(key) if key.modifiers == KeyModifiers::CONTROL && key.code == KeyCode::Char('l') => {
-                        screen.terminal.clear()?;
+                        screen.clear()?;
                     }
                     event => input(&event).into_iter().for_each(|input| state.take(input)),
                 },
@@ -208,13 +209,19 @@ impl Screen {
         if self.mouse {
             execute!(io::stdout(), event::EnableMouseCapture)?;
         }
-        self.terminal.clear()?;
-        Ok(())
+        self.clear()
     }
 
     /// After a stop: takes it again.
     fn again(&mut self) -> anyhow::Result<()> {
-        if OURS.load(Ordering::SeqCst) { Ok(self.terminal.clear()?) } else { self.take() }
+        if OURS.load(Ordering::SeqCst) { self.clear() } else { self.take() }
+    }
+
+    /// Empties the screen: the next one is drawn as a whole. ([`Terminal::clear`] would ask the terminal where its
+    /// cursor is, and the thread that reads keys would get the answer.)
+    fn clear(&mut self) -> anyhow::Result<()> {
+        let size = self.terminal.size()?;
+        Ok(self.terminal.resize(Rect { x: 0, y: 0, width: size.width, height: size.height })?)
     }
 
     /// Gives it back, and stops until somebody says to go on.

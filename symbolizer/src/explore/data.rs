@@ -138,6 +138,12 @@ impl<'a> Data<'a> {
         self.initcalls.get(row).copied().flatten()
     }
 
+    /// Initcalls whose function this is, as indices into the report's.
+    pub fn initcalls_of(&self, function: u32) -> impl Iterator<Item = usize> + '_ {
+        let of_it = move |&(_, known): &(usize, &Option<u32>)| *known == Some(function);
+        self.initcalls.iter().enumerate().filter(of_it).map(|(row, _)| row)
+    }
+
     /// On-CPU time that shares of a scope refer to.
     pub fn busy(&self, scope: Scope) -> u64 {
         let level = |phase| self.report.boot.levels.iter().find(|level| level.phase == phase);

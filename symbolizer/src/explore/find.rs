@@ -19,6 +19,8 @@ pub struct Prompt {
     before: String,
     /// Where the cursor was.
     from: usize,
+    /// Its line of the call tree.
+    line: Option<u32>,
 }
 
 impl State<'_> {
@@ -35,7 +37,9 @@ impl State<'_> {
         self.with_list(|list, _| from = list.selected);
         // A filter goes on being typed, a search begins anew.
         let text = if filter { before.clone() } else { String::new() };
-        self.prompt = Some(Prompt { filter, text, before, from });
+        self.tree.keep();
+        let line = self.tree.selected();
+        self.prompt = Some(Prompt { filter, text, before, from, line });
     }
 
     pub(super) fn type_in(&mut self, key: Key) {
@@ -46,18 +50,19 @@ impl State<'_> {
                 // Nothing typed: once more what was searched before.
                 if prompt.text.is_empty() {
                     self.search = prompt.before;
-                    self.find_again(true);
+                    return self.find_again(true);
                 }
-                return;
+                // Says once more if there is none.
+                return self.find(true, true);
             }
             Key::Esc => {
                 prompt.text = prompt.before.clone();
                 if prompt.filter {
                     self.filter_by(&prompt.text);
                 } else {
-                    self.search = prompt.text;
+                    self.search.clone_from(&prompt.text);
                 }
-                return self.with_list(|list, lines| list.go(Move::To(prompt.from), lines));
+                return self.go_back(&prompt);
             }
             Key::Backspace => {
                 if prompt.text.pop().is_none() && !prompt.filter {
@@ -78,8 +83,7 @@ impl State<'_> {
             self.filter_by(&prompt.text);
         } else {
             self.search.clone_from(&prompt.text);
-            let from = prompt.from;
-            self.with_list(|list, lines| list.go(Move::To(from), lines));
+            self.go_back(&prompt);
             self.find(true, true);
         }
         self.prompt = Some(prompt);
@@ -90,6 +94,15 @@ impl State<'_> {
             text.clone_into(&mut table.filter);
             table.update(rows, true);
         });
+    }
+
+    /// Where the cursor was before something was typed.
+    fn go_back(&mut self, prompt: &Prompt) {
+        if self.pages.is_empty() && self.view == View::Tree {
+            self.tree.undo(prompt.line);
+        } else {
+            self.with_list(|list, lines| list.go(Move::To(prompt.from), lines));
+        }
     }
 
     pub(super) fn find_again(&mut self, forward: bool) {

@@ -115,7 +115,8 @@ impl Initcalls<'_> {
         &self.0.report.boot.initcalls[row]
     }
 
-    fn result(&self, row: usize) -> String {
+    /// What it returned, or what it is instead of an initcall.
+    pub fn result(&self, row: usize) -> String {
         match (self.row(row).kind, self.row(row).outcome) {
             (Kind::Async, _) => "async".to_owned(),
             (Kind::Deferred, _) => "deferred".to_owned(),

@@ -31,9 +31,9 @@ pub fn read(tree: Option<&Path>, file: Option<&str>) -> Source {
     let Some(tree) = tree else {
         return Source::None("to see the lines here, start with --source DIR, the kernel's source tree".to_owned());
     };
-    let lacking = |why: &str| Source::None(format!("{}: {why}", tree.join(file).display()));
+    let lacking = |why: &str| Source::None(printable(&format!("{file}: {why}; the tree is {}", tree.display())));
     let (Ok(root), Ok(path)) = (tree.canonicalize(), tree.join(file).canonicalize()) else {
-        return lacking("no such file");
+        return lacking("no such file there");
     };
     if !path.starts_with(&root) {
         return lacking("lies outside the tree");
@@ -79,10 +79,10 @@ mod tests {
         std::os::unix::fs::symlink("../secret", tree.join("link")).unwrap();
         let read = |file: &str| match read(Some(&tree), Some(file)) {
             Source::Lines(lines) => lines.join("|"),
-            Source::None(why) => why.rsplit(": ").next().unwrap_or_default().to_owned(),
+            Source::None(why) => why.split([':', ';']).nth(1).unwrap_or_default().trim().to_owned(),
         };
         assert_eq!(read("mm/a.c"), "int     x;|\u{fffd}[31mred");
-        assert_eq!(read("mm/b.c"), "no such file");
+        assert_eq!(read("mm/b.c"), "no such file there");
         assert_eq!(read("mm"), "is no plain file");
         assert_eq!(read("../secret"), "lies outside the tree");
         assert_eq!(read("link"), "lies outside the tree");

@@ -192,7 +192,7 @@ impl<'a> State<'a> {
     /// The function that keys act on.
     pub fn function(&self) -> Option<u32> {
         if let Some(page) = self.pages.last() {
-            return page.selected().or(Some(page.function));
+            return Some(page.function);
         }
         match self.view {
             View::Overview | View::Tasks => None,
@@ -354,17 +354,20 @@ impl<'a> State<'a> {
                 }
                 View::Initcalls | View::Tree | View::Functions => {}
             }
-        } else if self.pages.last().is_some_and(|page| page.selected().is_none()) {
-            return;
         }
-        match self.function() {
+        let function = match self.pages.last() {
+            Some(page) => page.selected(),
+            None => self.function(),
+        };
+        match function {
             Some(function) => {
                 if self.pages.len() >= MOST_PAGES {
                     self.pages.remove(0);
                 }
                 self.pages.push(Page::new(self.data, function, self.scope));
             }
-            None => self.lacks_function(),
+            None if self.pages.is_empty() => self.lacks_function(),
+            None => {}
         }
     }
 

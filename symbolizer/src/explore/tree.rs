@@ -69,6 +69,8 @@ pub struct Tree {
     pub list: List,
     lines: Vec<Line>,
     roots: Vec<u32>,
+    /// Lines that a search has opened while it was typed.
+    searched: Vec<u32>,
 }
 
 impl Tree {
@@ -82,6 +84,7 @@ impl Tree {
             list: List::default(),
             lines: Vec::new(),
             roots: Vec::new(),
+            searched: Vec::new(),
         };
         tree.roots = match grows {
             Grows::Down(None) => {
@@ -316,12 +319,28 @@ impl Tree {
         let Some(found) = found else { return false };
         let mut parent = self.line(found).parent;
         while let Some(line) = parent {
-            self.lines[line as usize].open = true;
+            if !std::mem::replace(&mut self.lines[line as usize].open, true) {
+                self.searched.push(line);
+            }
             parent = self.line(line).parent;
         }
         self.show();
         self.select(Some(found));
         true
+    }
+
+    /// What searches have opened stays open from here on.
+    pub fn keep(&mut self) {
+        self.searched.clear();
+    }
+
+    /// Closes what searches have opened since then, and puts the cursor on a line.
+    pub fn undo(&mut self, line: Option<u32>) {
+        for line in std::mem::take(&mut self.searched) {
+            self.lines[line as usize].open = false;
+        }
+        self.show();
+        self.select(line);
     }
 
     fn leads(&self, leads: &[bool], line: u32) -> bool {

@@ -10,19 +10,20 @@ use crate::explore::mouse::Target;
 use crate::explore::table::{Cell, Column, Rows, Table};
 use crate::report::style::bar;
 
-/// What the column without a width has at least.
-const LEAST: u16 = 20;
+/// What the column without a width has at least, from this width on, and below it.
+const LEAST: (u16, u16, u16) = (60, 20, 16);
 
 /// Columns that fit into a width: index, place and width of each.
 pub fn fit(columns: &[Column], width: u16) -> Vec<(usize, u16, u16)> {
     let mut kept: Vec<usize> = (0..columns.len()).collect();
+    let least = if width < LEAST.0 { LEAST.2 } else { LEAST.1 };
     let needed = |kept: &[usize]| -> u16 {
-        kept.iter().map(|&index| if columns[index].width == 0 { LEAST } else { columns[index].width } + 1).sum()
+        kept.iter().map(|&index| if columns[index].width == 0 { least } else { columns[index].width } + 1).sum()
     };
     while needed(&kept) > width {
-        let least = kept.iter().copied().max_by_key(|&index| columns[index].rank).filter(|&at| columns[at].rank > 0);
-        let Some(least) = least else { break };
-        kept.retain(|&index| index != least);
+        let dropped = kept.iter().copied().max_by_key(|&index| columns[index].rank).filter(|&at| columns[at].rank > 0);
+        let Some(dropped) = dropped else { break };
+        kept.retain(|&index| index != dropped);
     }
     let fixed: u16 = kept.iter().map(|&index| columns[index].width + 1).sum();
     // Where there is plenty of room, columns stand further apart.

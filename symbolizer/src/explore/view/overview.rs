@@ -58,7 +58,7 @@ pub fn draw(state: &mut State<'_>, paint: &mut Paint<'_>, area: Rect, matcher: &
 fn headline(data: &Data<'_>) -> Vec<(bool, String)> {
     let (report, clock) = (data.report, data.clock());
     let mut lines = Vec::new();
-    let plain = |row: &&InitcallRow| {
+    let plain = |row: &InitcallRow| {
         matches!(row.kind, crate::calltree::levels::Kind::BuiltIn | crate::calltree::levels::Kind::Module)
     };
     lines.push((
@@ -71,6 +71,7 @@ fn headline(data: &Data<'_>) -> Vec<(bool, String)> {
             count(report.functions.len() as u64)
         ),
     ));
+    let slowest = report.boot.initcalls.iter().enumerate().filter(|(_, row)| plain(row)).max_by_key(|row| row.1.wall);
     let levels = report.boot.levels.iter().filter(|level| level.phase != Phase::Firmware);
     if let Some(level) = levels.max_by_key(|level| level.ticks) {
         let mut text = format!(
@@ -79,7 +80,9 @@ fn headline(data: &Data<'_>) -> Vec<(bool, String)> {
             clock.show(level.ticks),
             percent(level.ticks, report.span())
         );
-        if let Some(slowest) = level.slowest.and_then(|index| report.boot.initcalls.get(index)) {
+        // The slowest of all comes in the next sentence.
+        let here = level.slowest.filter(|&row| slowest.is_none_or(|slowest| slowest.0 != row));
+        if let Some(slowest) = here.and_then(|index| report.boot.initcalls.get(index)) {
             text.push_str(&format!(
                 "; its slowest initcall: {}, {} ({} % of it)",
                 slowest.name,
@@ -89,7 +92,7 @@ fn headline(data: &Data<'_>) -> Vec<(bool, String)> {
         }
         lines.push((false, format!("{text}.")));
     }
-    if let Some(slowest) = report.boot.initcalls.iter().filter(plain).max_by_key(|row| row.wall) {
+    if let Some((_, slowest)) = slowest {
         let level = slowest.phase.map_or_else(String::new, |phase| format!(" in {}", phase.name()));
         // Less than half of it on a CPU: it waited.
         let waited = if slowest.on_cpu < slowest.wall / 2 { "; the rest it waited" } else { "" };

@@ -6,11 +6,12 @@ use ratatui::layout::Rect;
 
 use super::grid;
 use super::paint::Paint;
-use crate::explore::data::Data;
+use crate::calltree::levels::{Kind, Outcome};
+use crate::explore::data::{Data, Scope};
 use crate::explore::matcher::Matcher;
 use crate::explore::mouse::Target;
 use crate::explore::page::{Page, Pane};
-use crate::explore::rows::Edges;
+use crate::explore::rows::{Edges, Initcalls};
 use crate::explore::source::Source;
 use crate::explore::state::State;
 use crate::report::units::{count, percent};
@@ -74,8 +75,9 @@ fn heading(data: &Data<'_>, page: &Page, paint: &mut Paint<'_>, area: Rect) -> u
     }
     let busy = data.busy(page.scope);
     let figures = format!(
-        "{} calls; total {} ({} %), self {} ({} %), mean {}, longest {}",
+        "{} {}; total {} ({} %), self {} ({} %), mean {}, longest {}",
         count(sum.calls),
+        if sum.calls == 1 { "call" } else { "calls" },
         clock.show(sum.total),
         percent(sum.total, busy),
         clock.show(sum.own),
@@ -86,6 +88,9 @@ fn heading(data: &Data<'_>, page: &Page, paint: &mut Paint<'_>, area: Rect) -> u
     let left =
         |lines: u16| Rect { x: area.x + 1, y: area.y + lines, width, height: (area.height / 3).saturating_sub(lines) };
     lines += paint.words(left(lines), &figures, paint.palette.plain());
+    if let Some(text) = initcall(data, page.function) {
+        lines += paint.words(left(lines), &text, paint.palette.plain());
+    }
     let mut phases: Vec<_> = page.phases.clone();
     phases.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.total));
     if !phases.is_empty() && area.height >= 12 {
@@ -99,6 +104,24 @@ fn heading(data: &Data<'_>, page: &Page, paint: &mut Paint<'_>, area: Rect) -> u
         lines += 1;
     }
     lines
+}
+
+/// What it was as an initcall, if it was one.
+fn initcall(data: &Data<'_>, function: u32) -> Option<String> {
+    let row = data.initcalls_of(function).next()?;
+    let (initcall, clock) = (data.report.boot.initcalls.get(row)?, data.clock());
+    let level = initcall.phase.map_or_else(String::new, |phase| format!(" in {}", phase.name()));
+    let (what, end) = match Initcalls(data, Scope::default()).result(row) {
+        result if matches!(initcall.kind, Kind::Async | Kind::Deferred) => (format!("{result} work"), String::new()),
+        result if initcall.outcome == Outcome::Open => ("initcall".to_owned(), format!("; it {result} end")),
+        result if initcall.outcome == Outcome::Cut => {
+            ("initcall".to_owned(), format!("; {result} by a loss of events"))
+        }
+        result => ("initcall".to_owned(), format!("; it returned {result}")),
+    };
+    let times =
+        format!("{} from begin to end, {} of it on a CPU", clock.show(initcall.wall), clock.show(initcall.on_cpu));
+    Some(format!("{what}{level} at {}: {times}{end}", clock.show(initcall.start)))
 }
 
 /// Which panes are seen, and where.

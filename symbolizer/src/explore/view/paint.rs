@@ -9,6 +9,24 @@ use super::palette::Palette;
 use crate::explore::matcher::Matcher;
 use crate::report::style::{shorten, wrap};
 
+/// Stands for a space at which no line may end; in no text, since control characters are made visible.
+const GLUE: char = '\u{1}';
+
+/// Puts units to their numbers.
+fn glue(text: &str) -> String {
+    let mut out = String::new();
+    for word in text.split_whitespace() {
+        let bare = word.trim_matches(|c: char| !c.is_alphabetic() && c != '%');
+        let unit = ["ns", "us", "ms", "s", "%", "t", "kt", "Mt", "Gt"].contains(&bare) && word.starts_with(bare);
+        let number = out.ends_with(|c: char| c.is_ascii_digit());
+        if !out.is_empty() {
+            out.push(if unit && number { GLUE } else { ' ' });
+        }
+        out.push_str(word);
+    }
+    out
+}
+
 /// See the module.
 pub struct Paint<'b> {
     /// Where to.
@@ -57,7 +75,9 @@ impl Paint<'_> {
 
     /// Words in lines from a place down; how many lines they took, of so many at most.
     pub fn words(&mut self, area: Rect, text: &str, style: Style) -> u16 {
-        let lines = wrap(text, usize::from(area.width.max(1)));
+        // A number stays with its unit.
+        let lines = wrap(&glue(text), usize::from(area.width.max(1)));
+        let lines: Vec<String> = lines.into_iter().map(|line| line.replace(GLUE, " ")).collect();
         let lines = lines.iter().take(usize::from(area.height));
         (0u16..).zip(lines).map(|(line, text)| self.text(area.x, area.y + line, area.width, text, style)).count() as u16
     }
@@ -71,5 +91,17 @@ impl Paint<'_> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_stays_with_its_unit() {
+        let glued = |text: &str| glue(text).replace(GLUE, "~");
+        assert_eq!(glued("took 7.51 s; of 12 ms (2 %), 3 calls"), "took 7.51~s; of 12~ms (2~%), 3 calls");
+        assert_eq!(glued("level s"), "level s");
     }
 }

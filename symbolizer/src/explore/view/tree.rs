@@ -57,8 +57,9 @@ pub fn draw(state: &mut State<'_>, paint: &mut Paint<'_>, area: Rect, matcher: &
                     let name = data.name(line.function);
                     let end = paint.marked(end, y, left, name, style, matcher);
                     let left = (x + width).saturating_sub(end + 2);
-                    if left > 12
-                        && let Some(place) = data.place(line.function)
+                    // Part of a place is of little use.
+                    if let Some(place) = data.place(line.function)
+                        && place.chars().count() <= usize::from(left)
                     {
                         paint.text(end + 2, y, left, &place, paint.palette.dim());
                     }
