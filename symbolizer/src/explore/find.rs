@@ -64,11 +64,13 @@ impl State<'_> {
                 }
                 return self.go_back(&prompt);
             }
+            // Nothing is left to take away: the search is over.
+            Key::Backspace if prompt.text.is_empty() && !prompt.filter => {
+                self.search = prompt.before;
+                return;
+            }
             Key::Backspace => {
-                if prompt.text.pop().is_none() && !prompt.filter {
-                    self.search = prompt.before;
-                    return;
-                }
+                prompt.text.pop();
             }
             Key::Ctrl('u') => prompt.text.clear(),
             Key::Char(c) if !c.is_control() => prompt.text.push(c),

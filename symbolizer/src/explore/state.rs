@@ -272,9 +272,8 @@ impl<'a> State<'a> {
                 Key::Char('h' | '-') | Key::Left => self.tree.collapse(),
                 Key::Char('o') => self.tree.toggle(self.data),
                 Key::Char('e') => {
-                    if !self.tree.expand_hottest(self.data) {
-                        self.say("nothing below has most of its time");
-                    }
+                    let opened = self.tree.expand_hottest(self.data);
+                    self.message = (!opened).then(|| "nothing below has most of its time".to_owned());
                 }
                 Key::Char('c') => self.tree.collapse_all(),
                 _ => {}

@@ -133,7 +133,7 @@ fn it_starts_moves_searches_opens_resizes_and_quits() {
     terminal.wait("the match", |screen| {
         screen.contents().lines().any(|line| line.starts_with('>') && line.contains("acpi_early_init"))
     });
-    assert!(!terminal.look(|screen| screen.hide_cursor()), "a cursor where one types");
+    terminal.wait("a cursor where one types", |screen| !screen.hide_cursor());
     terminal.press("\r\r");
     terminal.wait_for("drivers/acpi/osl.c:1");
     // The cursor keys and the wheel, as a terminal sends them.

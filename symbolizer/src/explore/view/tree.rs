@@ -42,7 +42,7 @@ pub fn draw(state: &mut State<'_>, paint: &mut Paint<'_>, area: Rect, matcher: &
                 _ => {
                     // Deep lines do not leave the screen: they say how deep they are.
                     let most = usize::from(width / 2 / 2);
-                    let deeper = (line.depth > most).then(|| format!("({}) ", line.depth)).unwrap_or_default();
+                    let deeper = if line.depth > most { format!("({}) ", line.depth) } else { String::new() };
                     let mark = if line.open {
                         "▾ "
                     } else if line.has_kids {
