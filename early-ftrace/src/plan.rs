@@ -4,6 +4,7 @@
 //! [`Plan`], call sites that lead where it says, marks that tell the host. An unknown or malformed part is
 //! told and left out; it never stops a boot.
 
+use crate::calibrate::calibrate;
 use crate::facts;
 use crate::levels;
 use crate::marked::{self, put_mark};
@@ -254,6 +255,9 @@ pub fn announce() {
         }
     }
     levels::started(time);
+    if plan.phases != PhaseSet::NONE {
+        calibrate();
+    }
 }
 
 /// Offset of `gate` in the header, for the assembly.

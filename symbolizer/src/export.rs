@@ -10,9 +10,16 @@
 //! All times are since the trace began, in nanoseconds; if the speed of the trace's clock is not known, in
 //! ticks, and [`Head::clock`] says so.
 
+pub mod callgrind;
+pub mod ctf;
+pub mod directory;
 pub mod drive;
+pub mod flamegraph;
 pub mod folded;
 pub mod json_lines;
+#[cfg(feature = "parquet")]
+pub mod parquet;
+pub mod uftrace;
 
 use std::fmt;
 use std::io;
@@ -35,6 +42,8 @@ pub enum Wants {
     Contexts(Grouping),
     /// Both.
     Both(Grouping),
+    /// Nothing but what [`Exporter::finish`] has.
+    Sums,
 }
 
 /// What is known before the first call.
@@ -48,6 +57,8 @@ pub struct Head<'a> {
     pub first_tick: u64,
     /// Which calls were chosen, in words, if not all.
     pub filtered: Option<&'a str>,
+    /// What the user calls the boot, for formats that hold many.
+    pub boot: Option<&'a str>,
 }
 
 /// A task.

@@ -2,11 +2,13 @@
 //! From a guest's memory to a report. The tour, in the order that data flows:
 //! [`capture`] -> [`trace_dir`] -> [`decode`] -> [`calltree`] -> [`resolve`] -> [`report`]
 //! or [`export`], for other tools; [`explore`] is a report to walk through.
-//! decode knows no DWARF; report and export know no raw bytes; only main prints. [`options`] stands beside them: what
-//! a kernel's command line asks for; and [`suggest`]: what it should ask for next time.
+//! decode knows no DWARF; report and export know no raw bytes; only main prints. [`compare`] puts reports of several
+//! boots next to each other. [`options`] stands beside them: what a kernel's command line asks for; and [`suggest`]:
+//! what it should ask for next time.
 
 pub mod calltree;
 pub mod capture;
+pub mod compare;
 pub mod decode;
 pub mod explore;
 pub mod export;
@@ -15,3 +17,4 @@ pub mod report;
 pub mod resolve;
 pub mod suggest;
 pub mod trace_dir;
+pub mod trace_index;

@@ -5,8 +5,8 @@
 //!
 //! The tour: [`names`] names the functions that were hit; [`model`] puts all that a report says into
 //! plain data, [`levels`] the boot by its phases and initcalls; [`text`] (with [`sections`],
-//! [`levels_text`], [`style`] and [`units`]) and [`json`] (with `levels_json`) write it; [`tree`] prints
-//! calls as they end, with no model.
+//! [`levels_text`], [`style`] and [`units`]) and [`json`] (with `levels_json`) write it; [`overhead`] what of it
+//! is the recorder's own cost; [`tree`] prints calls as they end, with no model.
 
 pub mod json;
 pub mod levels;
@@ -14,6 +14,7 @@ mod levels_json;
 pub mod levels_text;
 pub mod model;
 pub mod names;
+pub mod overhead;
 pub mod sections;
 pub mod style;
 pub mod text;

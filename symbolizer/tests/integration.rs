@@ -14,9 +14,12 @@ mod integration {
     mod levels;
     mod llvm;
     mod modules;
+    mod names_cache;
     mod options_command;
+    mod overhead;
     mod record_command;
     mod report;
+    mod resolve;
     mod suggest;
     mod synthetic;
     mod trace_dir;

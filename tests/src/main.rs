@@ -62,6 +62,7 @@ What stands after -- goes to `cargo test --workspace`.")]
 
   cargo xtask bench levels
   cargo xtask bench in-tree
+  cargo xtask bench overhead
 
 Prints a table and writes target/bench/summary.json (of a part: its own file). Exit code 1 if a
 target is missed.")]
@@ -110,6 +111,8 @@ enum Part {
     Levels,
     /// A kernel from source, with the tracer in its tree
     InTree,
+    /// What of the recorder's own cost --correct leaves in the times
+    Overhead,
 }
 
 #[derive(clap::Args)]
@@ -147,6 +150,7 @@ fn main() -> ExitCode {
         Command::Bench { part: Part::Levels, kernel } => bench::levels::run(&kernel.into()),
         Command::Kernel { plain, series } => kernel(&series, if plain { Flavour::Plain } else { Flavour::Hypergraph }),
         Command::Bench { part: Part::InTree, kernel } => bench::intree::run(&kernel.kernel),
+        Command::Bench { part: Part::Overhead, kernel } => bench::overhead::run(&kernel.into()),
         Command::Bless => checks::bless(),
         Command::Ci => checks::ci(),
     };

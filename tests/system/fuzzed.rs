@@ -130,6 +130,11 @@ fn any_vmlinux_gives_names_or_is_refused() {
 }
 
 #[test]
+fn any_kept_table_of_names_answers_or_is_refused() {
+    replay("names", fuzz::names::run, 3_000);
+}
+
+#[test]
 fn any_module_gives_names_or_is_refused() {
     replay("ko", fuzz::ko::run, 300);
 }

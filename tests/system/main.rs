@@ -7,6 +7,7 @@
 //! - [`counts`]: the trace against the witness, call site by call site;
 //! - [`levels`]: what `hypergraph=` asks for is what is recorded;
 //! - [`suggest`]: the line that leaves most events out, against that trace;
+//! - [`overhead`]: what the recorder costs, and times without it;
 //! - [`nmi`]: the same with NMIs at any instruction;
 //! - [`killed`]: either side dies in the middle of a boot;
 //! - [`damage`]: the recorded trace with bytes flipped and ends cut off;
@@ -31,6 +32,7 @@ mod intree;
 mod killed;
 mod levels;
 mod nmi;
+mod overhead;
 mod random;
 mod readers;
 mod refusal;

@@ -2,7 +2,9 @@
 //! What we export, read back by readers that are not ours, one file for each format: what they count must be
 //! what our report counts. In: the shared boot. Never here: formats.
 
+mod ctf;
 mod folded;
+mod uftrace;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

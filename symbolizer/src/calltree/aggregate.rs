@@ -131,7 +131,7 @@ struct Stand {
     credits: Vec<(u64, u64)>,
     /// Slot of its last stretch.
     slot: Option<usize>,
-    /// It has begun to idle.
+    /// It idled in its last stretch.
     idles: bool,
 }
 
@@ -210,7 +210,8 @@ impl<'a> Aggregate<'a> {
     #[cold]
     #[inline(never)]
     fn turn(&mut self, frames: &[Frame], time: u64) {
-        while time >= self.until {
+        // The end of time is no begin of a phase.
+        while time >= self.until && self.until < u64::MAX {
             if self.idle == 0 {
                 self.credit(frames, self.until);
             }
@@ -252,7 +253,9 @@ impl<'a> Aggregate<'a> {
             if !self.filter.open_passes(frame, depth, &mut inside) || total < self.filter.min() {
                 continue;
             }
-            let before = std::mem::replace(&mut self.stand.credits[depth], (own, total));
+            // A leaf call beyond the begin of a phase is taken from its caller as a whole.
+            let before = self.stand.credits[depth];
+            self.stand.credits[depth] = (own.max(before.0), total.max(before.1));
             let (own, total) = (own.saturating_sub(before.0), total.saturating_sub(before.1));
             let figures = &mut self.tables[self.table][frame.function.index()];
             figures.own = figures.own.saturating_add(own);
@@ -339,7 +342,7 @@ impl Sink for Aggregate<'_> {
             self.idle = 1;
             self.turn_to(slot);
         }
-        self.stand.idles |= idles;
+        self.stand.idles = idles;
     }
 
     fn detach(&mut self, task: &Task) {
@@ -429,6 +432,17 @@ impl Sink for Aggregate<'_> {
             How::Cut => self.unfinished[index].cut += 1,
             How::Open => self.unfinished[index].open += 1,
         }
+    }
+
+    fn wants(&self, from: u64, to: u64) -> bool {
+        self.filter.wants(from, to)
+    }
+
+    fn may_miss(&self, id: TaskId, task: &Task, from: u64, to: u64) -> bool {
+        // Where a phase begins, or idling, the time of its open calls so far is credited.
+        let slot = Some(self.timeline.at(from).0);
+        let last = self.stands.get(id.index()).and_then(|stand| stand.slot);
+        task.idle.is_none() && slot == last && slot == Some(self.timeline.at(to).0)
     }
 
     fn mark(&mut self, task: &Task, time: u64, mark: Mark, _value: u32) {

@@ -6,7 +6,8 @@
 //!
 //! A call counts where it began. Where a phase begins amid open calls their time so far stays with the
 //! phase before, and they get nodes of their own in the new one: what `kernel_init` has in each phase is
-//! told apart. The total of a node is the self time of all nodes below it and its own.
+//! told apart. The total of a node is that of its calls, with what the filter leaves out of them; never less
+//! than its self time and the totals of the nodes below it.
 
 use std::collections::HashMap;
 
@@ -56,11 +57,17 @@ pub struct Node {
     pub calls: u64,
     /// On-CPU time without that of the calls made from it.
     pub own: u64,
+    /// On-CPU time with it; a call inside another call of this node cannot be.
+    pub spent: u64,
     /// The longest of the calls, with what it called.
     pub longest: u64,
 }
 
 impl Node {
+    fn new(parent: u32, function: u32) -> Node {
+        Node { parent, function, calls: 0, own: 0, spent: 0, longest: 0 }
+    }
+
     /// [`Node::function`] of a group's root.
     pub const ROOT: u32 = u32::MAX;
     /// [`Node::function`] of what found no room: calls of any functions.
@@ -74,8 +81,8 @@ struct Open {
     node: u32,
     /// Where it began.
     home: u32,
-    /// Self time that nodes have already.
-    credited: u64,
+    /// Self time and time that nodes have already.
+    credited: (u64, u64),
     /// It can pass the filter. If not, it has no node of its own, and `node` is its caller's.
     passes: bool,
 }
@@ -139,6 +146,10 @@ impl<'a> Contexts<'a> {
         // A node comes after its caller's.
         for index in (0..nodes.len()).rev() {
             let parent = nodes[index].parent as usize;
+            // What found no room is counted with all that it called, again and again.
+            if nodes[index].function != Node::REST {
+                totals[index] = totals[index].max(nodes[index].spent);
+            }
             if parent != index {
                 totals[parent] = totals[parent].saturating_add(totals[index]);
             }
@@ -155,7 +166,7 @@ impl<'a> Contexts<'a> {
             return root;
         }
         let root = self.nodes.len() as u32;
-        self.nodes.push(Node { parent: root, function: Node::ROOT, calls: 0, own: 0, longest: 0 });
+        self.nodes.push(Node::new(root, Node::ROOT));
         self.groups.push((group, root));
         self.roots.insert(group, root);
         root
@@ -179,7 +190,7 @@ impl<'a> Contexts<'a> {
             return node;
         }
         let node = self.nodes.len() as u32;
-        self.nodes.push(Node { parent, function, calls: 0, own: 0, longest: 0 });
+        self.nodes.push(Node::new(parent, function));
         self.children.insert(parent, function, node);
         node
     }
@@ -203,8 +214,10 @@ impl<'a> Contexts<'a> {
             let inner = frames.get(depth + 1).map_or(0, elapsed);
             let own = total.saturating_sub(frame.children).saturating_sub(inner);
             let node = &mut self.nodes[open.node as usize];
-            node.own = node.own.saturating_add(own.saturating_sub(open.credited));
-            open.credited = open.credited.max(own);
+            let (before, spent) = open.credited;
+            node.own = node.own.saturating_add(own.saturating_sub(before));
+            node.spent = node.spent.saturating_add(total.saturating_sub(spent));
+            open.credited = (own.max(before), total.max(spent));
         }
     }
 
@@ -224,7 +237,8 @@ impl<'a> Contexts<'a> {
     #[cold]
     #[inline(never)]
     fn turn(&mut self, frames: &[Frame], time: u64) {
-        while time >= self.until {
+        // The end of time is no begin of a phase.
+        while time >= self.until && self.until < u64::MAX {
             self.credit(frames, self.until);
             (self.slot, self.until) = self.timeline.at(self.until);
             self.move_open(frames);
@@ -300,7 +314,7 @@ impl Sink for Contexts<'_> {
         let passes = self.filter.may_pass(frame.function, around.len(), frame.start, true);
         let parent = self.top();
         let node = if passes { self.child(parent, frame.function) } else { parent };
-        self.stand.open.push(Open { node, home: node, credited: 0, passes });
+        self.stand.open.push(Open { node, home: node, credited: (0, 0), passes });
     }
 
     #[inline]
@@ -313,6 +327,7 @@ impl Sink for Contexts<'_> {
             let node = &mut self.nodes[node as usize];
             node.calls += 1;
             node.own = node.own.saturating_add(ticks);
+            node.spent = node.spent.saturating_add(ticks);
             node.longest = node.longest.max(ticks);
         }
     }
@@ -330,7 +345,8 @@ impl Sink for Contexts<'_> {
             home.calls += 1;
             home.longest = home.longest.max(call.total);
             let node = &mut self.nodes[open.node as usize];
-            node.own = node.own.saturating_add(call.own.saturating_sub(open.credited));
+            node.own = node.own.saturating_add(call.own.saturating_sub(open.credited.0));
+            node.spent = node.spent.saturating_add(call.total.saturating_sub(open.credited.1));
         }
     }
 
@@ -340,10 +356,12 @@ impl Sink for Contexts<'_> {
             && self.grouping.phases
             && self.timeline.learn(phase, time)
         {
-            // Its open calls' time up to here belongs to the phase before: it may leave the CPU with no call in
-            // between, and then nobody knows any more how long it was there.
-            self.until = self.until.min(time);
-            self.turn(&task.frames, time);
+            // The phase that the mark has taught begins now; one that was known may have begun.
+            let next = self.timeline.starts().iter().find(|start| start.0 as usize > self.slot);
+            self.until = next.map_or(u64::MAX, |start| start.1);
+            if time >= self.until {
+                self.turn(&task.frames, time);
+            }
         }
     }
 }
@@ -353,7 +371,7 @@ impl Sink for Contexts<'_> {
 pub struct Merged {
     /// Callers before those whom they call.
     pub nodes: Vec<Node>,
-    /// For each node: its self time and that of all below it.
+    /// For each node: time of its calls with what they called; of a root, that of what is below it.
     pub totals: Vec<u64>,
     /// The roots, in order of appearance.
     pub groups: Vec<(Group, u32)>,
@@ -461,3 +479,6 @@ impl Children {
         self.used += 1;
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

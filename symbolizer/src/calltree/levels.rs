@@ -48,6 +48,18 @@ pub enum Kind {
     Deferred,
 }
 
+impl Kind {
+    /// In a word, for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::BuiltIn => "built-in",
+            Kind::Module => "module",
+            Kind::Async => "async",
+            Kind::Deferred => "deferred",
+        }
+    }
+}
+
 /// How an initcall ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -57,6 +69,17 @@ pub enum Outcome {
     Cut,
     /// Nothing says that it ended: the guest died in it, or the recording was stopped.
     Open,
+}
+
+impl Outcome {
+    /// In a word, for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Returned(_) => "returned",
+            Outcome::Cut => "cut",
+            Outcome::Open => "open",
+        }
+    }
 }
 
 /// An initcall, or other work that the boot is made of.
@@ -138,7 +161,7 @@ pub struct Levels {
     /// Phase marks that contradict the order of the boot.
     pub bad_marks: u64,
     /// The text after `hypergraph=` as the guest read it, NUL-padded.
-    options: Vec<u8>,
+    pub(super) options: Vec<u8>,
     /// What of it was left out.
     pub problems: Vec<OptionProblem>,
     /// For each task.
@@ -153,8 +176,8 @@ pub struct Levels {
     deferred_work: Option<Function>,
     sites: Vec<u64>,
     /// Sites of those two.
-    async_site: Option<u64>,
-    deferred_site: Option<u64>,
+    pub(super) async_site: Option<u64>,
+    pub(super) deferred_site: Option<u64>,
 }
 
 impl Levels {
@@ -181,6 +204,11 @@ impl Levels {
             async_site,
             deferred_site,
         }
+    }
+
+    /// What [`Levels::new`] was told.
+    pub fn sites(&self) -> [Option<u64>; 2] {
+        [self.async_site, self.deferred_site]
     }
 
     /// The text after `hypergraph=`; bytes that are no text are shown as such.

@@ -6,10 +6,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use symbolizer::calltree::contexts::Contexts;
+use symbolizer::calltree::sink::Nothing;
 use symbolizer::calltree::{Filter, Site};
+use symbolizer::export::callgrind::Callgrind;
+use symbolizer::export::ctf::Ctf;
 use symbolizer::export::drive::{self, Drive};
+use symbolizer::export::flamegraph::FlameGraph;
 use symbolizer::export::folded::Folded;
 use symbolizer::export::json_lines::JsonLines;
+use symbolizer::export::uftrace::Uftrace;
 use symbolizer::export::{Exporter, Grouping, Head, Wants};
 use symbolizer::report::model::Sort;
 
@@ -26,6 +31,16 @@ pub enum Export {
     Folded,
     /// [`JsonLines`].
     JsonLines,
+    /// [`FlameGraph`].
+    FlameGraph,
+    /// [`Callgrind`].
+    Callgrind,
+    /// [`Ctf`].
+    Ctf,
+    /// [`Uftrace`].
+    Uftrace,
+    /// `symbolizer::export::parquet`, if it was built.
+    Parquet,
 }
 
 /// How a format is written.
@@ -36,7 +51,6 @@ enum Kind {
     #[expect(dead_code, reason = "no binary format yet")]
     Binary(fn(Box<dyn Write>) -> Box<dyn Exporter>),
     /// A directory.
-    #[expect(dead_code, reason = "no such format yet")]
     Directory(fn(PathBuf) -> anyhow::Result<Box<dyn Exporter>>),
 }
 
@@ -46,8 +60,25 @@ impl Export {
         match self {
             Export::Folded => Kind::Stream(|out| Box::new(Folded::new(out))),
             Export::JsonLines => Kind::Stream(|out| Box::new(JsonLines::new(out))),
+            Export::FlameGraph => Kind::Stream(|out| Box::new(FlameGraph::new(out))),
+            Export::Callgrind => Kind::Stream(|out| Box::new(Callgrind::new(out))),
+            Export::Ctf => Kind::Directory(|path| Ok(Box::new(Ctf::new(path)?))),
+            Export::Uftrace => Kind::Directory(|path| Ok(Box::new(Uftrace::new(path)?))),
+            Export::Parquet => Kind::Directory(parquet),
         }
     }
+}
+
+#[cfg(feature = "parquet")]
+fn parquet(path: PathBuf) -> anyhow::Result<Box<dyn Exporter>> {
+    Ok(Box::new(symbolizer::export::parquet::Tables::new(path)?))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(_: PathBuf) -> anyhow::Result<Box<dyn Exporter>> {
+    anyhow::bail!(
+        "this symbolize was built without Parquet; to get it: cargo build --release -p symbolizer --features parquet"
+    )
 }
 
 /// Writes the trace in this format.
@@ -56,6 +87,7 @@ pub fn run(
     opened: &mut Opened<'_>,
     filters: &Filters,
     path: Option<&Path>,
+    boot: Option<&str>,
     phases: &mut Phases,
 ) -> anyhow::Result<()> {
     let (mut output, mut exporter);
@@ -76,7 +108,7 @@ pub fn run(
             exporter = new(path.to_owned())?;
         }
     }
-    tell(exporter.as_mut(), opened, filters, phases)?;
+    tell(exporter.as_mut(), opened, filters, boot, phases)?;
     drop(exporter);
     let written = output.take().map(Output::done).transpose()?.flatten();
     phases.done("write");
@@ -92,6 +124,7 @@ fn tell(
     exporter: &mut dyn Exporter,
     opened: &mut Opened<'_>,
     filters: &Filters,
+    boot: Option<&str>,
     phases: &mut Phases,
 ) -> anyhow::Result<()> {
     let wanted = opened.wanted(filters, phases)?;
@@ -102,9 +135,11 @@ fn tell(
     let filter = || Filter::new(wanted.clone(), &name_of);
     let wants = exporter.wants();
     let first_tick = opened.first_tick();
-    exporter.begin(&Head { meta: opened.trace.meta(), clock: opened.clock, first_tick, filtered: words.as_deref() })?;
+    let (meta, clock) = (opened.trace.meta(), opened.clock);
+    exporter.begin(&Head { meta, clock, first_tick, filtered: words.as_deref(), boot })?;
     let contexts = |grouping: Grouping| Contexts::new(filter(), opened.timeline.clone(), grouping);
     let (analysis, merged) = match wants {
+        Wants::Sums => (analysis::run(opened, filter(), &mut Nothing, phases), None),
         Wants::Calls => {
             let mut calls = Drive::new(exporter, filter(), opened.clock, Some(&named_of));
             let analysis = analysis::run(opened, filter(), &mut calls, phases);

@@ -32,7 +32,7 @@ pub struct Filters {
     /// Only calls that begin before this time since the trace began
     #[arg(long, value_name = "TIME")]
     to: Option<Span>,
-    /// Only calls on these CPUs, e.g. 0,2
+    /// Only calls that begin on these CPUs, e.g. 0,2
     #[arg(long, value_name = "N", value_delimiter = ',')]
     cpu: Vec<u32>,
     /// Only calls that begin in this phase of the boot, e.g. fs or device,late
@@ -45,8 +45,10 @@ pub struct Filters {
 
 /// A duration as the user gives it.
 #[derive(Clone, Copy, Debug)]
-enum Span {
+pub enum Span {
+    /// Nanoseconds.
     Ns(f64),
+    /// Ticks of the trace's clock.
     Ticks(u64),
 }
 
@@ -70,7 +72,8 @@ impl std::str::FromStr for Span {
 }
 
 impl Span {
-    fn ticks(self, clock: Clock) -> anyhow::Result<u64> {
+    /// In ticks.
+    pub fn ticks(self, clock: Clock) -> anyhow::Result<u64> {
         match self {
             Span::Ticks(ticks) => Ok(ticks),
             Span::Ns(ns) => clock.ticks(ns as u64).ok_or_else(|| {

@@ -26,6 +26,12 @@ impl Phases {
         Phases { timings, begin: now, last: now, bar }
     }
 
+    /// Shows nothing: for one of several that work at the same time.
+    pub fn quiet() -> Phases {
+        let now = Instant::now();
+        Phases { timings: false, begin: now, last: now, bar: ProgressBar::hidden() }
+    }
+
     /// A phase with a known amount of work begins.
     pub fn work(&self, what: &'static str, amount: u64) {
         self.bar.set_message(what);

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use symbolizer::calltree::sink::Nothing;
-use symbolizer::calltree::{self, Filter, Site};
-use symbolizer::decode::pipeline;
+use symbolizer::calltree::{Filter, Site};
 use symbolizer::report::model::Sort;
 use symbolizer::report::names::{CALL, Named};
 use symbolizer::report::text::By;
@@ -42,6 +41,9 @@ pub struct Args {
     /// Write to this file (of some formats: directory) instead of standard output
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
+    /// What to call this boot among others, in formats that hold many [default: when it began, and a checksum]
+    #[arg(long, value_name = "NAME")]
+    boot: Option<String>,
     /// Lines of each table [default: 15]; of functions in JSON [default: all]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
@@ -80,6 +82,17 @@ enum Format {
     /// A JSON object for each call and mark, one a line (.jsonl)
     #[value(name = "jsonl")]
     JsonLines,
+    /// A flame graph of levels, tasks and calls, for any browser (.svg)
+    #[value(name = "flamegraph")]
+    FlameGraph,
+    /// A profile for KCachegrind and callgrind_annotate (callgrind.out, .callgrind)
+    Callgrind,
+    /// A directory, for Trace Compass (call stack analysis of LTTng-UST) and babeltrace2
+    Ctf,
+    /// A directory, for uftrace (replay, graph, tui)
+    Uftrace,
+    /// Tables of many boots for DuckDB, Spark and the like: symbolizer/PARQUET.md describes them (a directory)
+    Parquet,
 }
 
 impl Format {
@@ -90,6 +103,9 @@ impl Format {
             "json" => Format::Json,
             "folded" => Format::Folded,
             "jsonl" | "ndjson" => Format::JsonLines,
+            "svg" => Format::FlameGraph,
+            "callgrind" => Format::Callgrind,
+            "out" if path.file_stem()? == "callgrind" => Format::Callgrind,
             _ => return None,
         })
     }
@@ -100,6 +116,11 @@ impl Format {
             Format::Text | Format::Json | Format::Tree => return None,
             Format::Folded => Export::Folded,
             Format::JsonLines => Export::JsonLines,
+            Format::FlameGraph => Export::FlameGraph,
+            Format::Callgrind => Export::Callgrind,
+            Format::Ctf => Export::Ctf,
+            Format::Uftrace => Export::Uftrace,
+            Format::Parquet => Export::Parquet,
         })
     }
 }
@@ -112,7 +133,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let path = args.output.as_deref();
     let format = args.format.or_else(|| path.and_then(Format::of)).unwrap_or(Format::Text);
     if let Some(export) = format.export() {
-        export::run(export, &mut opened, &args.filters, path, &mut phases)?;
+        export::run(export, &mut opened, &args.filters, path, args.boot.as_deref(), &mut phases)?;
         return Ok(0);
     }
     let output = Output::open(path)?;
@@ -177,7 +198,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 fn print_tree(args: &Args, opened: &Opened<'_>, filter: Filter<'_>, output: &Output) -> anyhow::Result<()> {
-    let Opened { trace, names, clock, .. } = opened;
+    let Opened { names, clock, .. } = opened;
     // Lines need DWARF, and DWARF is fast for many addresses at once: all that can be called.
     let known: HashMap<u64, Named> = if args.lines {
         let sites = names.call_sites().unwrap_or_default();
@@ -195,7 +216,7 @@ fn print_tree(args: &Args, opened: &Opened<'_>, filter: Filter<'_>, output: &Out
     let colours = output.is_stdout() && choice != anstream::ColorChoice::Never;
     let options = tree::Options { clock: *clock, lines: args.lines, colours };
     let mut tree = tree::Tree::new(output.writer()?, options, filter, &name_of);
-    pipeline::run(trace, |pipeline| calltree::build(pipeline, &mut tree, |_| {}));
+    opened.run(&mut tree, |_| {});
     tree.finish()?;
     Ok(())
 }

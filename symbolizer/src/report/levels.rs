@@ -11,7 +11,6 @@ use super::style::printable;
 use crate::calltree::aggregate::{Aggregate, Figures};
 use crate::calltree::levels::{Initcall, Kind, Levels, Outcome};
 use crate::calltree::{Function, Site, Totals};
-use crate::resolve::initcalls::Initcalls;
 
 /// Functions that are kept for each phase, by self time.
 const TOP_FUNCTIONS: usize = 100;
@@ -67,6 +66,16 @@ pub struct InitcallRow {
     pub task: String,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+impl InitcallRow {
+    /// What it returned, if it is of a kind that returns something, and did.
+    pub fn returned(&self) -> Option<i32> {
+        match (self.kind, self.outcome) {
+            (Kind::BuiltIn | Kind::Module, Outcome::Returned(value)) => Some(value),
+            _ => None,
+        }
+    }
 }
 
 /// The initcalls of a module, or of what would be one.
@@ -142,7 +151,6 @@ fn initcall_rows(levels: &Levels, totals: &Totals, names: &Names<'_>) -> Vec<Ini
     if levels.initcalls.is_empty() {
         return Vec::new();
     }
-    let tables = Initcalls::read(names.elf());
     let row = |initcall: &Initcall| {
         let site = match initcall.kind {
             Kind::BuiltIn | Kind::Module => initcall.address.wrapping_add(CALL),
@@ -152,7 +160,7 @@ fn initcall_rows(levels: &Levels, totals: &Totals, names: &Names<'_>) -> Vec<Ini
             .then(|| totals.modules.loaded_at(initcall.address, initcall.start))
             .flatten();
         let named = names.quick(Site { address: site, module: loaded });
-        let kmod = tables.kmod(named.address).filter(|_| initcall.kind == Kind::BuiltIn);
+        let kmod = names.kernel().kmod(named.address).filter(|_| initcall.kind == Kind::BuiltIn);
         let task = totals.tasks.get(initcall.task.index());
         InitcallRow {
             name: named.name,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::levels::{Boot, InitcallRow, LevelRow, ProblemRow};
 use super::units::Clock;
 use crate::calltree::aggregate::Figures;
-use crate::calltree::levels::{Kind, Outcome};
+use crate::calltree::levels::Kind;
 
 /// The four parts; empty in traces without marks.
 #[derive(Serialize)]
@@ -114,21 +114,11 @@ fn function<'a>(name: &'a str, figures: &Figures, clock: Clock) -> LevelFunction
 }
 
 fn initcall(row: &InitcallRow, clock: Clock) -> InitcallJson<'_> {
-    let (kind, plain) = match row.kind {
-        Kind::BuiltIn => ("built-in", true),
-        Kind::Module => ("module", true),
-        Kind::Async => ("async", false),
-        Kind::Deferred => ("deferred", false),
-    };
-    let (returned, ended) = match row.outcome {
-        Outcome::Returned(value) => (plain.then_some(value), "returned"),
-        Outcome::Cut => (None, "cut"),
-        Outcome::Open => (None, "open"),
-    };
+    let plain = matches!(row.kind, Kind::BuiltIn | Kind::Module);
     InitcallJson {
         name: &row.name,
         address: format!("{:#x}", row.address),
-        kind,
+        kind: row.kind.name(),
         module: row.module.as_deref(),
         level: row.phase.map(|phase| phase.name()),
         start_ns: clock.ns(row.start),
@@ -139,8 +129,8 @@ fn initcall(row: &InitcallRow, clock: Clock) -> InitcallJson<'_> {
         on_cpu_ticks: row.on_cpu,
         calls: plain.then_some(row.calls),
         task: &row.task,
-        returned,
-        ended,
+        returned: row.returned(),
+        ended: row.outcome.name(),
     }
 }
 

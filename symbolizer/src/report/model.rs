@@ -4,12 +4,15 @@
 
 use std::collections::BTreeMap;
 
+use bootlevel::Phase;
 use early_ftrace_format::word::EndReason;
 
 use super::levels::Boot;
 use super::names::{Coverage, Named};
+use super::overhead::Correction;
 use super::units::Clock;
 use crate::calltree::aggregate::{Aggregate, Figures, Unfinished};
+use crate::calltree::phases::SLOTS;
 use crate::calltree::{Function, Task, Totals};
 use crate::resolve::{Inlined, Missing, Slide, tree};
 use crate::trace_dir::{Ended, Meta};
@@ -39,11 +42,24 @@ pub struct FunctionRow {
     pub all: Figures,
     /// In idle tasks.
     pub idle: Figures,
+    /// Of tasks that are not idle, by phase, as far as there is anything in it: a call counts in the phase in
+    /// which it began, its time where it was spent. `None`: before the first known phase, or none is known.
+    pub phases: Vec<(Option<Phase>, Figures)>,
     /// Calls that did not return.
     pub unfinished: Unfinished,
 }
 
 impl FunctionRow {
+    /// What its code belongs to: a directory of the source tree, or what is known instead.
+    pub fn subsystem(&self) -> &str {
+        let module = self.named.module.is_some() || self.named.name.starts_with("[module]");
+        match (&self.named.file, module) {
+            (Some(file), _) => tree::subsystem(file),
+            (None, true) => "[modules]",
+            (None, false) => "[no source known]",
+        }
+    }
+
     /// Self time in tasks that are not idle.
     pub fn busy_own(&self) -> u64 {
         self.all.own.saturating_sub(self.idle.own)
@@ -130,6 +146,18 @@ pub enum End {
     Missing,
 }
 
+impl End {
+    /// In a word, and what else is known of it.
+    pub fn words(&self) -> (&'static str, &str) {
+        match self {
+            End::PowerOff => ("power-off", ""),
+            End::Stopped(detail) => ("stopped", detail),
+            End::Died(detail) => ("died", detail),
+            End::Missing => ("missing", ""),
+        }
+    }
+}
+
 /// Everything.
 #[derive(Debug)]
 pub struct Report<'a> {
@@ -165,6 +193,8 @@ pub struct Report<'a> {
     pub boot: Boot,
     /// What is inlined into the first functions, if that was asked for: name and parts.
     pub inlined: Vec<(String, Vec<Inlined>)>,
+    /// What was subtracted from all times, if that was asked for.
+    pub correction: Option<Correction>,
 }
 
 /// What a report is made of.
@@ -243,6 +273,7 @@ impl<'a> Report<'a> {
             open,
             boot,
             inlined: Vec::new(),
+            correction: None,
         }
     }
 
@@ -286,6 +317,7 @@ fn function_rows(named: Vec<Named>, aggregate: &Aggregate<'_>, by: Sort) -> Vec<
                 named,
                 all: aggregate.all(function),
                 idle: aggregate.idle(function),
+                phases: phases(aggregate, function),
                 unfinished: aggregate.unfinished[index],
             }
         })
@@ -295,16 +327,18 @@ fn function_rows(named: Vec<Named>, aggregate: &Aggregate<'_>, by: Sort) -> Vec<
     rows
 }
 
+fn phases(aggregate: &Aggregate<'_>, function: Function) -> Vec<(Option<Phase>, Figures)> {
+    let phase = |slot| Phase::ALL.get(slot).copied().filter(|&phase| phase != Phase::Firmware);
+    (0..SLOTS)
+        .map(|slot| (phase(slot), aggregate.in_slot(function, slot)))
+        .filter(|(_, figures)| *figures != Figures::default())
+        .collect()
+}
+
 fn subsystems(functions: &[FunctionRow]) -> Vec<SubsystemRow> {
     let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for row in functions {
-        let module = row.named.module.is_some() || row.named.name.starts_with("[module]");
-        let name = match (&row.named.file, module) {
-            (Some(file), _) => tree::subsystem(file),
-            (None, true) => "[modules]",
-            (None, false) => "[no source known]",
-        };
-        let sum = sums.entry(name).or_default();
+        let sum = sums.entry(row.subsystem()).or_default();
         sum.0 = sum.0.saturating_add(row.busy_own());
         sum.1 += row.all.calls;
     }

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use super::model::{End, Report, Sort};
 use super::style::{DIM, HEADING, WARN, printable, wrap};
 use super::units::{count, percent};
-use super::{levels_text, sections};
+use super::{levels_text, overhead, sections};
 use crate::resolve::Missing;
 
 /// What the report is ordered by.
@@ -57,11 +57,13 @@ pub fn write(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::
     match options.by {
         None => {
             levels_text::levels(report, options, out)?;
+            overhead::phases(report, options, out)?;
             levels_text::initcalls(report, options, out)?;
             levels_text::options(report, options, out)?;
         }
         Some(By::Level) => {
             levels_text::levels(report, options, out)?;
+            overhead::phases(report, options, out)?;
             levels_text::options(report, options, out)?;
             return levels_text::blocks(report, options, out);
         }
@@ -132,6 +134,9 @@ fn header(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
         format!(", {} a second", count((u128::from(totals.events) * 1_000_000_000 / u128::from(ns)) as u64))
     });
     field("events", &format!("{} entries and exits{per_second}; {lost}", count(totals.events)))?;
+    for (name, text) in overhead::fields(report) {
+        field(name, &text)?;
+    }
     if let Some(filtered) = &report.filtered {
         field("filter", &format!("only {filtered}: {} calls", count(report.calls())))?;
     }

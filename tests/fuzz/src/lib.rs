@@ -11,7 +11,8 @@
 //! 6. [`trace`]: a CPU's file in a trace directory, up to the printed report;
 //! 7. [`meta`]: its `meta.json`;
 //! 8. [`resolve`]: a vmlinux that names are looked up in;
-//! 9. [`ko`]: a module's file that they are looked up in.
+//! 9. [`ko`]: a module's file that they are looked up in;
+//! 10. [`names`]: a table of names that was kept from an earlier run.
 //!
 //! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
 //!
@@ -32,6 +33,7 @@
 pub mod inject;
 pub mod ko;
 pub mod meta;
+pub mod names;
 pub mod options;
 pub mod qemu_args;
 pub mod region;

@@ -10,6 +10,7 @@ pub mod child;
 pub mod figures;
 pub mod intree;
 pub mod levels;
+pub mod overhead;
 pub mod resolvers;
 
 use std::path::{Path, PathBuf};

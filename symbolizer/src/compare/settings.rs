@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! What boots must have in common for their figures to mean the same. In: what each trace says of itself. Out: where
+//! they differ, in words. Never here: figures.
+
+use std::fmt;
+
+use crate::report::style::printable;
+use crate::trace_dir::Meta;
+
+/// Clocks that differ by more than this part are of different machines.
+const SAME_CLOCK: f64 = 0.01;
+
+/// Boots that are named for each value.
+const NAMED: usize = 3;
+
+/// A setting that is not the same in all boots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Which setting.
+    pub what: &'static str,
+    /// Its values, and the boots of each, in the order of the boots.
+    pub values: Vec<(String, Vec<String>)>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.what)?;
+        for (index, (value, boots)) in self.values.iter().enumerate() {
+            let named = boots.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = boots.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            write!(f, "{}{value} ({named}{more})", if index > 0 { "; " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// A setting: what it is called, and how a trace tells it.
+type Setting = (&'static str, fn(&Meta) -> String);
+
+/// All that must be the same, but for the clock.
+const SETTINGS: [Setting; 5] = [
+    ("build ID", |meta| if meta.build_id.is_empty() { "none".to_owned() } else { meta.build_id.clone() }),
+    ("CPUs", |meta| meta.cpus.to_string()),
+    ("command line", |meta| format!("'{}'", meta.command_line)),
+    ("how the tracer came into the kernel", |meta| {
+        if meta.origin.is_empty() { "not known".to_owned() } else { meta.origin.clone() }
+    }),
+    ("virtual machine", machine),
+];
+
+/// The monitor and its arguments; those with paths aside, which are others each time.
+fn machine(meta: &Meta) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for word in &meta.vmm {
+        if !word.contains('/') {
+            words.push(word);
+        } else if words.last().is_some_and(|last| last.starts_with('-')) {
+            words.pop();
+        }
+    }
+    if words.is_empty() { "not known".to_owned() } else { words.join(" ") }
+}
+
+/// Where boots, each with a name, differ.
+pub fn differences(boots: &[(String, Meta)]) -> Vec<Difference> {
+    let mut found: Vec<Difference> = SETTINGS
+        .iter()
+        .filter_map(|&(what, tell)| {
+            let mut values: Vec<(String, Vec<String>)> = Vec::new();
+            for (name, meta) in boots {
+                let value = printable(&tell(meta));
+                match values.iter_mut().find(|(known, _)| *known == value) {
+                    Some((_, names)) => names.push(name.clone()),
+                    None => values.push((value, vec![name.clone()])),
+                }
+            }
+            (values.len() > 1).then_some(Difference { what, values })
+        })
+        .collect();
+    found.extend(clocks(boots));
+    found
+}
+
+/// Clocks run at about the same speed, or none of the traces knows.
+fn clocks(boots: &[(String, Meta)]) -> Option<Difference> {
+    let speed = |meta: &Meta| meta.tsc_khz.filter(|&khz| khz > 0);
+    let (first, meta) = boots.first()?;
+    let same = |other: &Meta| match (speed(meta), speed(other)) {
+        (Some(one), Some(other)) => (one as f64 - other as f64).abs() <= one as f64 * SAME_CLOCK,
+        (one, other) => one == other,
+    };
+    let (other, differs) = boots.iter().find(|(_, other)| !same(other))?;
+    let show = |meta: &Meta| speed(meta).map_or_else(|| "not known".to_owned(), |khz| format!("{khz} kHz"));
+    let values = [(first, meta), (other, differs)].map(|(name, meta)| (show(meta), vec![name.clone()]));
+    Some(Difference { what: "speed of the clock", values: values.to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boots(metas: [Meta; 2]) -> Vec<(String, Meta)> {
+        ["one", "two"].map(str::to_owned).into_iter().zip(metas).collect()
+    }
+
+    #[test]
+    fn boots_that_are_alike_have_no_differences() {
+        let vmm = |path: &str| ["qemu", "-smp", "1", "-kernel", path].map(str::to_owned).to_vec();
+        let meta = |khz, path| Meta { cpus: 1, tsc_khz: Some(khz), vmm: vmm(path), ..Meta::default() };
+        assert_eq!(differences(&boots([meta(2_000_000, "/tmp/a"), meta(2_000_100, "/tmp/b")])), []);
+        assert_eq!(differences(&[]), []);
+    }
+
+    #[test]
+    fn each_difference_is_told_with_its_boots() {
+        let first = Meta { cpus: 1, command_line: "quiet".to_owned(), tsc_khz: Some(1_000), ..Meta::default() };
+        let second = Meta { cpus: 2, command_line: "quiet\n".to_owned(), ..Meta::default() };
+        let told: Vec<String> = differences(&boots([first, second])).iter().map(ToString::to_string).collect();
+        let wanted = [
+            "CPUs: 1 (one); 2 (two)",
+            "command line: 'quiet' (one); 'quiet\u{fffd}' (two)",
+            "speed of the clock: 1000 kHz (one); not known (two)",
+        ];
+        assert_eq!(told, wanted);
+    }
+}
