@@ -5,6 +5,8 @@
 mod integration {
     mod capture;
     mod errors;
+    mod explore;
+    mod explore_terminal;
     mod fake_guest;
     mod filters;
     mod fixture;
