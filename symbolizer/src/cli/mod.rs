@@ -9,6 +9,7 @@ pub mod bench_levels;
 pub mod completions;
 pub mod export;
 pub mod filters;
+pub mod graph;
 pub mod inject;
 pub mod man;
 pub mod options;
@@ -53,6 +54,8 @@ enum Command {
     Options(options::Args),
     /// Prints the report (the same as with no subcommand)
     Report(report::Args),
+    /// Shows who called a function and what it called, with times
+    Graph(graph::Args),
     /// Names the functions that make most of the events, and a line that leaves them out
     Suggest(suggest::Args),
     /// Prints one line for each function in a trace: address, name, file and line
@@ -77,6 +80,7 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Inject(args)) => inject::run(args),
         Some(Command::Options(args)) => options::run(&args),
         Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Graph(args)) => graph::run(args),
         Some(Command::Suggest(args)) => suggest::run(&args),
         Some(Command::Addresses(args)) => addresses::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
