@@ -2,6 +2,8 @@
 //! What we export, read back by readers that are not ours, one file for each format: what they count must be
 //! what our report counts. In: the shared boot. Never here: formats.
 
+mod callgrind;
+mod flamegraph;
 mod folded;
 
 use std::collections::BTreeMap;

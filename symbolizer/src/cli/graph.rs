@@ -56,7 +56,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = levels)]
     callees: usize,
     /// Least share of the function's time that is worth a line
-    #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = super::suggest::share)]
+    #[arg(long, value_name = "SHARE", default_value = "2%", value_parser = super::suggest::share)]
     min_share: f64,
     /// Source file and line of each function
     #[arg(long)]

@@ -34,11 +34,13 @@ pub fn write(graph: &Graph, named: &[Named], busy: u64, options: Options, out: &
     let Options { clock, width, limits, .. } = options;
     let Sums { calls, total, own, longest } = graph.sums;
     let (name, place) = called(graph.function, named, true);
-    writeln!(out, "{HEADING}{}{HEADING:#}  {DIM}{place}{DIM:#}", shorten(&name, width))?;
+    let gap = if place.is_empty() { "" } else { "  " };
+    writeln!(out, "{HEADING}{}{HEADING:#}{gap}{DIM}{place}{DIM:#}", shorten(&name, width))?;
     writeln!(
         out,
-        "  {} calls, total {} ({} % of the time on CPUs), self {}, longest {}",
+        "  {} {}, total {} ({} % of the time on CPUs), self {}, longest {}",
         count(calls),
+        if calls == 1 { "call" } else { "calls" },
         clock.show(total),
         percent(total, busy),
         clock.show(own),
@@ -84,7 +86,11 @@ fn branches(
     before: &str,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let (more, rest) = branch.more;
+    let (mut more, rest) = branch.more;
+    // No line for what rounds to nothing.
+    if share(rest, whole) == "0.0" {
+        more = 0;
+    }
     for (index, next) in branch.next.iter().enumerate() {
         let last = index + 1 == branch.next.len() && more == 0;
         figures(next.sums, whole, options.clock, out)?;
@@ -106,11 +112,15 @@ fn branches(
     Ok(())
 }
 
-fn figures(sums: Sums, whole: Sums, clock: Clock, out: &mut dyn Write) -> io::Result<()> {
-    let share = match whole.total {
+fn share(sums: Sums, whole: Sums) -> String {
+    match whole.total {
         0 => percent(sums.calls, whole.calls),
         total => percent(sums.total, total),
-    };
+    }
+}
+
+fn figures(sums: Sums, whole: Sums, clock: Clock, out: &mut dyn Write) -> io::Result<()> {
+    let share = share(sums, whole);
     let (total, own, calls) = (clock.show(sums.total), clock.show(sums.own), count(sums.calls));
     write!(out, "  {share:>5}%  {total:>8}  {own:>8}  {calls:>9}  ")
 }
