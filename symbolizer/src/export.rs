@@ -12,6 +12,7 @@
 
 pub mod callgrind;
 pub mod drive;
+pub mod firefox;
 pub mod flamegraph;
 pub mod folded;
 pub mod json_lines;

@@ -3,6 +3,7 @@
 //! what our report counts. In: the shared boot. Never here: formats.
 
 mod callgrind;
+mod firefox;
 mod flamegraph;
 mod folded;
 

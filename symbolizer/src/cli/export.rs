@@ -9,6 +9,7 @@ use symbolizer::calltree::contexts::Contexts;
 use symbolizer::calltree::{Filter, Site};
 use symbolizer::export::callgrind::Callgrind;
 use symbolizer::export::drive::{self, Drive};
+use symbolizer::export::firefox::Firefox;
 use symbolizer::export::flamegraph::FlameGraph;
 use symbolizer::export::folded::Folded;
 use symbolizer::export::json_lines::JsonLines;
@@ -32,6 +33,8 @@ pub enum Export {
     FlameGraph,
     /// [`Callgrind`].
     Callgrind,
+    /// [`Firefox`].
+    Firefox,
 }
 
 /// How a format is written.
@@ -39,7 +42,6 @@ enum Kind {
     /// One file, or standard output.
     Stream(fn(Box<dyn Write>) -> Box<dyn Exporter>),
     /// The same, but no terminal should get it.
-    #[expect(dead_code, reason = "no binary format yet")]
     Binary(fn(Box<dyn Write>) -> Box<dyn Exporter>),
     /// A directory.
     #[expect(dead_code, reason = "no such format yet")]
@@ -54,6 +56,7 @@ impl Export {
             Export::JsonLines => Kind::Stream(|out| Box::new(JsonLines::new(out))),
             Export::FlameGraph => Kind::Stream(|out| Box::new(FlameGraph::new(out))),
             Export::Callgrind => Kind::Stream(|out| Box::new(Callgrind::new(out))),
+            Export::Firefox => Kind::Binary(|out| Box::new(Firefox::new(out))),
         }
     }
 }

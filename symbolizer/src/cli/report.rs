@@ -85,6 +85,8 @@ enum Format {
     FlameGraph,
     /// A profile for KCachegrind and callgrind_annotate (callgrind.out, .callgrind)
     Callgrind,
+    /// A profile for profiler.firefox.com (.json.gz)
+    Firefox,
 }
 
 impl Format {
@@ -97,6 +99,7 @@ impl Format {
             "jsonl" | "ndjson" => Format::JsonLines,
             "svg" => Format::FlameGraph,
             "callgrind" => Format::Callgrind,
+            "gz" if path.file_stem()?.to_str()?.ends_with(".json") => Format::Firefox,
             "out" if path.file_stem()? == "callgrind" => Format::Callgrind,
             _ => return None,
         })
@@ -110,6 +113,7 @@ impl Format {
             Format::JsonLines => Export::JsonLines,
             Format::FlameGraph => Export::FlameGraph,
             Format::Callgrind => Export::Callgrind,
+            Format::Firefox => Export::Firefox,
         })
     }
 }

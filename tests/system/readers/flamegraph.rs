@@ -31,7 +31,7 @@ fn frames_have_the_figures_of_the_report() {
         assert!(groups.iter().any(|group| group.starts_with(&format!("level {level} ("))), "no {level}: {groups:?}");
     }
     let (whole, all) = (found["whole"].as_f64().expect("a width"), ns(own.values().sum()));
-    assert!((whole / all - 1.0).abs() < 0.002, "{whole} ns drawn, {all} in the report");
+    assert!((whole / all - 1.0).abs() < 0.005, "{whole} ns drawn, {all} in the report");
 
     // Narrow frames are left out: where all calls of a function are drawn, its times must be the report's.
     let functions = found["functions"].as_object().expect("functions");
@@ -47,7 +47,7 @@ fn frames_have_the_figures_of_the_report() {
             // Three digits are shown.
             assert!((number("self") - most).abs() <= most * 0.006 + number("frames"), "{name}: self {most}");
             let drawn = number("total");
-            assert!((drawn - inclusive).abs() <= inclusive * 0.002 + 1000.0, "{name}: {drawn} drawn, {inclusive}");
+            assert!((drawn - inclusive).abs() <= inclusive * 0.005 + 1000.0, "{name}: {drawn} drawn, {inclusive}");
         }
     }
     assert!(compared > 200, "{compared} functions compared");
