@@ -15,6 +15,7 @@ pub mod chrome;
 pub mod ctf;
 pub mod directory;
 pub mod drive;
+pub mod firefox;
 pub mod flamegraph;
 pub mod folded;
 pub mod json_lines;

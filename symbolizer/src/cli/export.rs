@@ -12,6 +12,7 @@ use symbolizer::export::callgrind::Callgrind;
 use symbolizer::export::chrome::Chrome;
 use symbolizer::export::ctf::Ctf;
 use symbolizer::export::drive::{self, Drive};
+use symbolizer::export::firefox::Firefox;
 use symbolizer::export::flamegraph::FlameGraph;
 use symbolizer::export::folded::Folded;
 use symbolizer::export::json_lines::JsonLines;
@@ -37,6 +38,8 @@ pub enum Export {
     FlameGraph,
     /// [`Callgrind`].
     Callgrind,
+    /// [`Firefox`].
+    Firefox,
     /// [`Perfetto`].
     Perfetto,
     /// [`Chrome`].
@@ -67,6 +70,7 @@ impl Export {
             Export::JsonLines => Kind::Stream(|out| Box::new(JsonLines::new(out))),
             Export::FlameGraph => Kind::Stream(|out| Box::new(FlameGraph::new(out))),
             Export::Callgrind => Kind::Stream(|out| Box::new(Callgrind::new(out))),
+            Export::Firefox => Kind::Binary(|out| Box::new(Firefox::new(out))),
             Export::Perfetto => Kind::Binary(|out| Box::new(Perfetto::new(out))),
             Export::Chrome => Kind::Stream(|out| Box::new(Chrome::new(out))),
             Export::Ctf => Kind::Directory(|path| Ok(Box::new(Ctf::new(path)?))),

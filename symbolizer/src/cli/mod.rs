@@ -10,6 +10,7 @@ pub mod completions;
 pub mod explore;
 pub mod export;
 pub mod filters;
+pub mod graph;
 pub mod index;
 pub mod inject;
 pub mod man;
@@ -65,6 +66,8 @@ enum Command {
     Explore(explore::Args),
     /// Merges several boots of one kernel: means and spread of levels, initcalls and functions
     Merge(merge::Args),
+    /// Shows who called a function and what it called, with times
+    Graph(graph::Args),
     /// Names the functions that make most of the events, and a line that leaves them out
     Suggest(suggest::Args),
     /// Prints one line for each function in a trace: address, name, file and line
@@ -93,6 +96,7 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Explore(args)) => explore::run(&args),
         Some(Command::Merge(args)) => merge::run(&args),
+        Some(Command::Graph(args)) => graph::run(args),
         Some(Command::Suggest(args)) => suggest::run(&args),
         Some(Command::Addresses(args)) => addresses::run(&args),
         Some(Command::Resolve(args)) => resolve::run(&args),

@@ -87,6 +87,8 @@ enum Format {
     FlameGraph,
     /// A profile for KCachegrind and callgrind_annotate (callgrind.out, .callgrind)
     Callgrind,
+    /// A profile for profiler.firefox.com (.json.gz)
+    Firefox,
     /// For ui.perfetto.dev and trace_processor (.pftrace)
     Perfetto,
     /// Trace event JSON, for chrome://tracing, ui.perfetto.dev and speedscope
@@ -109,6 +111,7 @@ impl Format {
             "jsonl" | "ndjson" => Format::JsonLines,
             "svg" => Format::FlameGraph,
             "callgrind" => Format::Callgrind,
+            "gz" if path.file_stem()?.to_str()?.ends_with(".json") => Format::Firefox,
             "out" if path.file_stem()? == "callgrind" => Format::Callgrind,
             "pftrace" | "perfetto-trace" => Format::Perfetto,
             _ => return None,
@@ -123,6 +126,7 @@ impl Format {
             Format::JsonLines => Export::JsonLines,
             Format::FlameGraph => Export::FlameGraph,
             Format::Callgrind => Export::Callgrind,
+            Format::Firefox => Export::Firefox,
             Format::Perfetto => Export::Perfetto,
             Format::Chrome => Export::Chrome,
             Format::Ctf => Export::Ctf,
