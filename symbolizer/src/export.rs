@@ -12,6 +12,7 @@
 
 pub mod drive;
 pub mod folded;
+pub mod html;
 pub mod json_lines;
 
 use std::fmt;

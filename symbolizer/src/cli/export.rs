@@ -9,6 +9,7 @@ use symbolizer::calltree::contexts::Contexts;
 use symbolizer::calltree::{Filter, Site};
 use symbolizer::export::drive::{self, Drive};
 use symbolizer::export::folded::Folded;
+use symbolizer::export::html::Html;
 use symbolizer::export::json_lines::JsonLines;
 use symbolizer::export::{Exporter, Grouping, Head, Wants};
 use symbolizer::report::model::Sort;
@@ -26,6 +27,8 @@ pub enum Export {
     Folded,
     /// [`JsonLines`].
     JsonLines,
+    /// [`Html`].
+    Html,
 }
 
 /// How a format is written.
@@ -46,6 +49,7 @@ impl Export {
         match self {
             Export::Folded => Kind::Stream(|out| Box::new(Folded::new(out))),
             Export::JsonLines => Kind::Stream(|out| Box::new(JsonLines::new(out))),
+            Export::Html => Kind::Stream(|out| Box::new(Html::new(out))),
         }
     }
 }

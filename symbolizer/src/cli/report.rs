@@ -80,6 +80,8 @@ enum Format {
     /// A JSON object for each call and mark, one a line (.jsonl)
     #[value(name = "jsonl")]
     JsonLines,
+    /// A page for people, to be opened in a browser (.html)
+    Html,
 }
 
 impl Format {
@@ -90,6 +92,7 @@ impl Format {
             "json" => Format::Json,
             "folded" => Format::Folded,
             "jsonl" | "ndjson" => Format::JsonLines,
+            "html" | "htm" => Format::Html,
             _ => return None,
         })
     }
@@ -100,6 +103,7 @@ impl Format {
             Format::Text | Format::Json | Format::Tree => return None,
             Format::Folded => Export::Folded,
             Format::JsonLines => Export::JsonLines,
+            Format::Html => Export::Html,
         })
     }
 }
