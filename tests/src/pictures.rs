@@ -37,7 +37,7 @@ pub fn run(kernel: &Kernel, page: Option<&Path>, out: Option<&Path>) -> Result<b
     for dark in [false, true] {
         let theme = if dark { "dark" } else { "light" };
         let mut browser = Browser::start(&workspace::target().join("chromium-pictures"))?;
-        let mut take = |browser: &mut Browser, name: &str| -> Result<()> {
+        let take = |browser: &mut Browser, name: &str| -> Result<()> {
             browser.frames()?;
             let path = out.join(format!("{name}-{theme}.png"));
             let bytes = browser.picture()?;

@@ -3,6 +3,7 @@
 //! what our report counts. In: the shared boot. Never here: formats.
 
 mod folded;
+mod html;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -40,9 +40,9 @@ function percent(part, whole) {
 }
 
 /** A point in time; digits enough to tell points apart that are `step` apart. */
-function moment(value, step) {
+function moment(value, step, width = step * 10) {
   if (D.unit !== "ns") return time(value);
-  const [unit, size] = step >= 1e8 ? ["s", 1e9] : step >= 1e5 ? ["ms", 1e6] : step >= 100 ? ["µs", 1e3] : ["ns", 1];
+  const [unit, size] = width >= 1e9 ? ["s", 1e9] : width >= 1e6 ? ["ms", 1e6] : width >= 1e3 ? ["µs", 1e3] : ["ns", 1];
   const digits = Math.max(0, Math.min(3, Math.ceil(-Math.log10(step / size) - 1e-9)));
   return `${(value / size).toFixed(digits).replace(/\B(?=(\d{3})+(?!\d))/g, ",")} ${unit}`;
 }
@@ -82,6 +82,9 @@ function readColours() {
   C.text = C.dark ? "#f2f4f8" : "#14181f";
 }
 const fill = (f) => fills[kindOf(f)][f < 0 ? 0 : (f * 7) % 3];
+
+/** A pale colour of its own for each of some neighbouring tasks. */
+const tasksFill = (task) => `hsl(${(task * 137) % 360} ${C.dark ? 14 : 24}% ${C.dark ? 24 : 88}%)`;
 
 /** Thin lines from corner to corner, for what is no single call. */
 function hatch(ctx, colour, back) {

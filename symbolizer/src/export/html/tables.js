@@ -166,7 +166,7 @@ function drawTable() {
   $("table").replaceChildren(
     el("table", { "data-rows": rows.length }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...lines)),
     rows.length ? "" : el("p", { class: "dim" }, "nothing here matches the search"),
-    more > 0 ? el("p", { class: "more" }, el("button", { type: "button", onclick: () => { most += 4 * STEP; drawTable(); } },
+    more > 0 ? el("p", { class: "show-more" }, el("button", { type: "button", onclick: () => { most += 4 * STEP; drawTable(); } },
       `show ${count(Math.min(more, 4 * STEP))} of ${count(more)} more`)) : "",
     all > table.rows.length ? el("p", { class: "dim" }, `${count(all - table.rows.length)} more, each smaller than these, found no room on this page`) : "");
 }

@@ -36,13 +36,15 @@ const timelineOwner = {
     this.drawAxis(chart);
     const bands = y;
     if (levels.length) {
+      // A search for functions leaves levels and tasks as they are.
+      const sought = search.text && levels.some((level) => matches(level.name));
       this.lane(chart, y, "Levels");
       for (const level of levels) {
         const dearest = level.index === D.dearest;
         const hit = matches(level.name);
         chart.rect(chart.x(level.began), chart.x(level.began + level.time), y, LANE, dearest ? C.accent : C.band,
           `${level.name}  ${time(level.time)}`, { kind: "level", id: level.index },
-          { ink: dearest ? C["accent-ink"] : C.text, dim: !hit, strong: search.text && hit });
+          { ink: dearest ? C["accent-ink"] : C.text, dim: sought && !hit, strong: sought && hit });
       }
       y += LANE + 3;
     }
@@ -89,7 +91,10 @@ const timelineOwner = {
       ctx.fillStyle = C.dim;
       ctx.fillText(text, chart.width - w + 1, chart.height - 12);
     }
-    $("range").textContent = `${moment(chart.from, (chart.to - chart.from) / 100)} to ${moment(chart.to, (chart.to - chart.from) / 100)}: ${time(chart.to - chart.from)}`;
+    const size = chart.to - chart.from;
+    const step = 10 ** Math.floor(Math.log10(size / 300));
+    const shown = (value) => moment(value, Math.max(step, D.unit === "ns" && size >= 1e8 ? 1e6 : 1), size);
+    $("range").textContent = `shown: ${shown(chart.from)} to ${shown(chart.to)}, ${time(size)}`;
   },
 
   drawAxis(chart) {
@@ -132,9 +137,10 @@ const timelineOwner = {
     this.lane(chart, y, `CPU ${cpu}`);
     const { ctx } = chart;
     const stretches = onCpu.get(cpu);
-    // Where nothing is drawn over this there were stretches too short to be kept.
-    ctx.fillStyle = chart.more;
+    // Where nothing is drawn over this there were stretches too short to be drawn, or to be kept.
+    ctx.fillStyle = R.least > 0 ? chart.more : C.band;
     ctx.fillRect(chart.left, y, chart.width - chart.left, LANE - 1);
+    const sought = search.text && D.tasks.some((_, task) => matches(taskLabel(task)));
     let last = -1;
     for (let i = first(stretches.length, (i) => stretches[i].to > chart.from); i < stretches.length; i++) {
       const { task, from, to, idle } = stretches[i];
@@ -143,8 +149,8 @@ const timelineOwner = {
       if (x1 - x0 < 0.6 && Math.floor(x0) === last) continue;
       last = Math.floor(x1);
       const label = idle ? "idle" : taskLabel(task);
-      chart.rect(x0, x1, y, LANE, idle ? chart.idle : C.band, label, { kind: "stretch", id: `${cpu}/${i}`, cpu, index: i },
-        { dim: !matches(label), strong: search.text && matches(label), ink: idle ? C.dim : C.text });
+      chart.rect(x0, x1, y, LANE, idle ? chart.idle : tasksFill(task), label, { kind: "stretch", id: `${cpu}/${i}`, cpu, index: i },
+        { dim: sought && !matches(label), strong: sought && matches(label), ink: idle ? C.dim : C.text });
     }
     for (const [at, when, text] of D.missing) {
       if (at !== cpu || when < chart.from || when > chart.to) continue;
