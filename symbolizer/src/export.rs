@@ -18,6 +18,7 @@ pub mod drive;
 pub mod firefox;
 pub mod flamegraph;
 pub mod folded;
+pub mod html;
 pub mod json_lines;
 pub mod lanes;
 #[cfg(feature = "parquet")]

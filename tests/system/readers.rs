@@ -9,6 +9,7 @@ mod firefox;
 mod flamegraph;
 mod fleet;
 mod folded;
+mod html;
 mod json_lines;
 mod perfetto;
 mod uftrace;

@@ -15,6 +15,7 @@ use symbolizer::export::drive::{self, Drive};
 use symbolizer::export::firefox::Firefox;
 use symbolizer::export::flamegraph::FlameGraph;
 use symbolizer::export::folded::Folded;
+use symbolizer::export::html::Html;
 use symbolizer::export::json_lines::JsonLines;
 use symbolizer::export::perfetto::Perfetto;
 use symbolizer::export::uftrace::Uftrace;
@@ -34,6 +35,8 @@ pub enum Export {
     Folded,
     /// [`JsonLines`].
     JsonLines,
+    /// [`Html`].
+    Html,
     /// [`FlameGraph`].
     FlameGraph,
     /// [`Callgrind`].
@@ -68,6 +71,7 @@ impl Export {
         match self {
             Export::Folded => Kind::Stream(|out| Box::new(Folded::new(out))),
             Export::JsonLines => Kind::Stream(|out| Box::new(JsonLines::new(out))),
+            Export::Html => Kind::Stream(|out| Box::new(Html::new(out))),
             Export::FlameGraph => Kind::Stream(|out| Box::new(FlameGraph::new(out))),
             Export::Callgrind => Kind::Stream(|out| Box::new(Callgrind::new(out))),
             Export::Firefox => Kind::Binary(|out| Box::new(Firefox::new(out))),

@@ -82,6 +82,8 @@ enum Format {
     /// A JSON object for each call and mark, one a line (.jsonl)
     #[value(name = "jsonl")]
     JsonLines,
+    /// A page for people, to be opened in a browser (.html)
+    Html,
     /// A flame graph of levels, tasks and calls, for any browser (.svg)
     #[value(name = "flamegraph")]
     FlameGraph,
@@ -109,6 +111,7 @@ impl Format {
             "json" => Format::Json,
             "folded" => Format::Folded,
             "jsonl" | "ndjson" => Format::JsonLines,
+            "html" | "htm" => Format::Html,
             "svg" => Format::FlameGraph,
             "callgrind" => Format::Callgrind,
             "gz" if path.file_stem()?.to_str()?.ends_with(".json") => Format::Firefox,
@@ -124,6 +127,7 @@ impl Format {
             Format::Text | Format::Json | Format::Tree => return None,
             Format::Folded => Export::Folded,
             Format::JsonLines => Export::JsonLines,
+            Format::Html => Export::Html,
             Format::FlameGraph => Export::FlameGraph,
             Format::Callgrind => Export::Callgrind,
             Format::Firefox => Export::Firefox,
