@@ -152,30 +152,65 @@ struct Values<'a> {
 }
 
 impl Values<'_> {
-    /// The next value of one sort (`first`: its first stream).
+    /// The next class byte of one sort (`first`: its first stream).
     #[inline(always)]
-    fn take(&mut self, first: usize, known: &mut Known, classes: &mut Classes) -> Result<u32, BadPayload> {
-        let stream = first + (usize::from(classes.mean >> 3) & (STREAMS - 1));
-        let at = self.at[stream];
+    fn class(&mut self, first: usize, classes: Classes) -> Result<u8, BadPayload> {
+        let at = &mut self.at[first + (usize::from(classes.mean >> 3) & (STREAMS - 1))];
         // A stream's end is looked at when the block is done: reading on does no harm.
-        let written = *self.bytes.get(at as usize).ok_or(SHORT)?;
-        self.at[stream] = at + 1;
+        let written = *self.bytes.get(*at as usize).ok_or(SHORT)?;
+        *at += 1;
+        Ok(written)
+    }
+
+    /// The next raw bits, 57 at least.
+    #[inline(always)]
+    fn raw(&self) -> Result<u64, BadPayload> {
+        let eight = self.bits.get(self.bit >> 3..).and_then(|rest| rest.first_chunk()).ok_or(SHORT)?;
+        Ok(u64::from_le_bytes(*eight) >> (self.bit & 7))
+    }
+
+    /// The next gap.
+    #[inline(always)]
+    fn gap(&mut self, slot: &mut Slot) -> Result<u32, BadPayload> {
+        let written = self.class(0, slot.gap_class)?;
         if written == value::WIDE {
-            return self.take_wide(known, classes);
+            return self.take_wide(&mut slot.gap, &mut slot.gap_class);
         }
-        let byte = self.bit >> 3;
-        let eight = self.bits.get(byte..byte + 8).and_then(|eight| eight.first_chunk()).ok_or(SHORT)?;
-        let (least, bits) = CLASSES[usize::from(written)];
-        let raw = u64::from_le_bytes(*eight) >> (self.bit & 7);
-        self.bit += bits as usize;
-        let read = least | raw as u32 & ((1 << bits) - 1);
-        // No branch on "same as last time": that is often a guess for the processor as well.
-        let same = written == value::SAME;
-        let value = if same { *known } else { read };
-        let class = if same { classes.last } else { written };
-        *known = value;
-        *classes = Classes { last: class, mean: model::mean(classes.mean, class) };
-        Ok(value)
+        let raw = self.raw()?;
+        self.bit += learn(&mut slot.gap, &mut slot.gap_class, written, raw) as usize;
+        Ok(slot.gap)
+    }
+
+    /// The next gap and the next duration.
+    #[inline(always)]
+    fn leaf(&mut self, slot: &mut Slot) -> Result<(u32, u32), BadPayload> {
+        let gap = self.class(0, slot.gap_class)?;
+        let duration = self.class(STREAMS, slot.duration_class)?;
+        if gap == value::WIDE || duration == value::WIDE {
+            return self.wide_leaf(slot, gap, duration);
+        }
+        // Both at once: they have 28 bits at most.
+        let raw = self.raw()?;
+        let bits = learn(&mut slot.gap, &mut slot.gap_class, gap, raw);
+        let more = learn(&mut slot.duration, &mut slot.duration_class, duration, raw >> bits);
+        self.bit += (bits + more) as usize;
+        Ok((slot.gap, slot.duration))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wide_leaf(&mut self, slot: &mut Slot, gap: u8, duration: u8) -> Result<(u32, u32), BadPayload> {
+        for (written, known, classes) in
+            [(gap, &mut slot.gap, &mut slot.gap_class), (duration, &mut slot.duration, &mut slot.duration_class)]
+        {
+            if written == value::WIDE {
+                self.take_wide(known, classes)?;
+            } else {
+                let raw = self.raw()?;
+                self.bit += learn(known, classes, written, raw) as usize;
+            }
+        }
+        Ok((slot.gap, slot.duration))
     }
 
     #[cold]
@@ -188,6 +223,19 @@ impl Values<'_> {
         *classes = Classes { last: u8::MAX, mean: model::mean(classes.mean, u8::MAX) };
         Ok(*known)
     }
+}
+
+/// A value of that class, with these raw bits, has come; how many of them are its own. No branch on "same as last
+/// time": that is often a guess for the processor as well.
+#[inline(always)]
+fn learn(known: &mut Known, classes: &mut Classes, written: u8, raw: u64) -> u32 {
+    let (least, bits) = CLASSES[usize::from(written)];
+    let read = least | raw as u32 & ((1 << (bits & 31)) - 1);
+    let same = written == value::SAME;
+    *known = if same { *known } else { read };
+    let class = if same { classes.last } else { written };
+    *classes = Classes { last: class, mean: model::mean(classes.mean, class) };
+    bits & 31
 }
 
 /// The columns of tokens.
@@ -257,13 +305,21 @@ pub fn decode<O: Output>(
     let (strong, weak, frames) = (&mut **strong, &mut **weak, &mut **frames);
     let mut top = Frame::default();
     let mut depth = 0u8;
-    let mut index = 0usize;
+    // Codes of 16 words, two bits each, and a bit above them that says when they are used up.
+    let mut codes = codes.chunks(4);
+    let mut ready = 1u64;
     for run in runs {
         out.open(run);
         let mut now = run.tsc as u32;
         for _ in 0..run.words.len() {
-            let code = codes.get(index >> 2).ok_or(SHORT)? >> ((index & 3) * 2) & 3;
-            index += 1;
+            if ready == 1 {
+                let mut four = [0; 4];
+                let next = codes.next().ok_or(SHORT)?;
+                four[..next.len()].copy_from_slice(next);
+                ready = u64::from(u32::from_le_bytes(four)) | 1 << 32;
+            }
+            let code = ready as u8 & 3;
+            ready >>= 2;
             let near = model::near(top.function, top.last);
             let place = model::strong_place(near, top.before);
             if code != STRONG {
@@ -274,14 +330,14 @@ pub fn decode<O: Output>(
             let slot = &mut strong[place];
             let token = slot.token;
             if token & LEAF_BIT != 0 {
-                let gap = values.take(0, &mut slot.gap, &mut slot.gap_class)?;
-                let ticks = values.take(STREAMS, &mut slot.duration, &mut slot.duration_class)? & 0x7fff;
+                let (gap, ticks) = values.leaf(slot)?;
+                let ticks = ticks & 0x7fff;
                 now = now.wrapping_add(gap).wrapping_add(ticks);
                 out.leaf(token, now as u16, ticks);
                 top.before = top.last;
                 top.last = token;
             } else if token == EXIT {
-                now = now.wrapping_add(values.take(0, &mut slot.gap, &mut slot.gap_class)?);
+                now = now.wrapping_add(values.gap(slot)?);
                 out.exit(now);
                 let done = top.function;
                 frames[usize::from(depth)] = top;
@@ -294,7 +350,7 @@ pub fn decode<O: Output>(
                 others = rest;
                 out.other(u64::from_le_bytes(*eight));
             } else {
-                now = now.wrapping_add(values.take(0, &mut slot.gap, &mut slot.gap_class)?);
+                now = now.wrapping_add(values.gap(slot)?);
                 out.entry(token | LEAF_BIT, now & !LEAF_BIT);
                 frames[usize::from(depth)] = top;
                 depth = depth.wrapping_add(1);
