@@ -11,6 +11,7 @@ mod integration {
     mod filters;
     mod fixture;
     mod golden;
+    mod html;
     mod levels;
     mod llvm;
     mod merge;

@@ -139,7 +139,8 @@ const timelineOwner = {
     const stretches = onCpu.get(cpu);
     // Where nothing is drawn over this there were stretches too short to be drawn, or to be kept.
     ctx.fillStyle = R.least > 0 ? chart.more : C.band;
-    ctx.fillRect(chart.left, y, chart.width - chart.left, LANE - 1);
+    const up = Math.max(chart.left, chart.x(stretches[0].from));
+    ctx.fillRect(up, y, Math.min(chart.width, chart.x(stretches[stretches.length - 1].to)) - up, LANE - 1);
     const sought = search.text && D.tasks.some((_, task) => matches(taskLabel(task)));
     let last = -1;
     for (let i = first(stretches.length, (i) => stretches[i].to > chart.from); i < stretches.length; i++) {

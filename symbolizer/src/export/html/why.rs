@@ -19,10 +19,12 @@ const MOST_LOOKED_AT: usize = 20_000;
 /// The way down which most of the time went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Way {
-    /// Functions and their time, outermost first; each has at least half the time of the one before.
+    /// Functions and their time, outermost first; each has at least half of the whole.
     pub steps: Vec<(u32, u64)>,
     /// Where the way parts: the longest of what the last one calls.
     pub next: Option<(u32, u64)>,
+    /// The task's time on a CPU in all.
+    pub whole: u64,
 }
 
 /// Looks at what was kept.
@@ -112,6 +114,7 @@ impl<'a> Why<'a> {
         let exact = !parts.is_empty();
         parts.sort_unstable();
         let mut windows = if exact { parts } else { windows.to_vec() };
+        way.whole = windows.iter().fold(0, |sum, (from, to)| sum.saturating_add(to.saturating_sub(*from)));
         for depth in 0..DEEPEST {
             let Some(row) = self.rows.get(&(task, depth)) else { break };
             let mut sums: HashMap<u32, (u64, Vec<Window>)> = HashMap::new();
@@ -130,11 +133,13 @@ impl<'a> Why<'a> {
                 }
             }
             let Some((function, (time, parts))) = sums.into_iter().max_by_key(|(f, sum)| (sum.0, *f)) else { break };
-            let before = way.steps.last().map_or(0, |step| step.1);
             if time == 0 {
                 break;
             }
-            if time < before / 2 {
+            if !exact && depth == 0 {
+                way.whole = time;
+            }
+            if time < way.whole / 2 {
                 way.next = Some((function, time));
                 break;
             }
@@ -176,12 +181,13 @@ mod tests {
             span(1, 1, 6, 0, 40, 40),
             span(1, 1, 7, 40, 60, 20),
             span(1, 1, 6, 60, 80, 20),
-            span(1, 2, 8, 0, 25, 25),
+            span(1, 2, 8, 0, 35, 35),
         ];
         let why = Why::new(&spans, &[ran(1, 0, 100)]);
         let way = why.way(1, &[(0, 100)]);
-        assert_eq!((way.steps, way.next), (vec![(5, 100), (6, 60)], Some((8, 25))));
-        // Half of a call counts half.
-        assert_eq!(why.way(1, &[(20, 40)]).steps, [(5, 20), (6, 20)]);
+        // More than half of 6, but not of the whole.
+        assert_eq!((way.steps, way.next, way.whole), (vec![(5, 100), (6, 60)], Some((8, 35)), 100));
+        // A part of a call counts as a part.
+        assert_eq!(why.way(1, &[(20, 40)]).steps, [(5, 20), (6, 20), (8, 15)]);
     }
 }

@@ -218,20 +218,25 @@ impl Teller<'_> {
     /// `most of it in a > b > c (12 ms)`; nothing if there is nothing to say.
     fn most_in(&self, way: &Way, below: Option<u32>) -> Text {
         let steps = self.steps(way, below);
+        let next = way.next.filter(|next| next.1 > way.whole / 5 && !GENERIC.contains(&self.name(next.0)));
         let Some(last) = steps.last() else {
-            return match way.next {
-                Some((function, time)) if time > 0 => Text::default()
-                    .plain("the largest part in ")
-                    .code(self.name(function))
-                    .plain(format!(" ({})", self.show(time))),
-                _ => Text::default(),
-            };
+            return next.map_or_else(Text::default, |(function, time)| {
+                let text = Text::default().plain("the largest part in ").code(self.name(function));
+                text.plain(format!(" ({})", self.show(time)))
+            });
         };
         let mut names: Vec<&str> = steps.iter().map(|step| self.name(step.0)).collect();
         if names.len() > 4 {
             names = [&names[..1], &["…"], &names[names.len() - 2..]].concat();
         }
-        Text::default().plain("most of it in ").code(names.join(" › ")).plain(format!(" ({})", self.show(last.1)))
+        let text = Text::default().plain("most of it in ").code(names.join(" › "));
+        let text = text.plain(format!(" ({})", self.show(last.1)));
+        match next {
+            Some((function, time)) => {
+                text.plain(", there above all in ").code(self.name(function)).plain(format!(" ({})", self.show(time)))
+            }
+            None => text,
+        }
     }
 
     fn initcalls(&self) -> Vec<(InitcallWords, Text)> {
@@ -400,12 +405,17 @@ impl Teller<'_> {
                     .plain(format!(" is the slowest of all {}, too.", counted(self.plain(), "initcall", "initcalls"))),
             );
         }
-        if let Some(next) = others.first() {
+        // After a stage, the level that cost most; after a level, whatever comes next.
+        let stage = row.phase.level().is_none();
+        if let Some(next) = others.iter().find(|other| !stage || other.phase.level().is_some()) {
             let index = report.boot.levels.iter().position(|row| row.phase == next.phase).unwrap_or(0);
-            let mut text = Text::default()
-                .plain(format!("Next comes {} ", what(next.phase)))
-                .strong(next.phase.name())
-                .plain(format!(": {} ({} %)", show(report, next.ticks), self.percent(next.ticks)));
+            let text = Text::default();
+            let mut text = if stage {
+                text.plain("Of the initcall levels, ").strong(next.phase.name()).plain(" cost most: ")
+            } else {
+                text.plain(format!("Next comes {} ", what(next.phase))).strong(next.phase.name()).plain(": ")
+            };
+            text = text.plain(format!("{} ({} %)", show(report, next.ticks), self.percent(next.ticks)));
             if let Some(why) = levels.get(index).filter(|why| !why.is_empty()) {
                 text = text.plain("; ").then(why.clone());
             }
@@ -449,7 +459,7 @@ impl Teller<'_> {
         }];
         if let Some(row) = dearest.and_then(|index| report.boot.levels.get(index)) {
             tiles.push(Tile {
-                what: "Costliest level".to_owned(),
+                what: format!("Costliest {}", what(row.phase)),
                 figure: show(report, row.ticks),
                 name: row.phase.name().to_owned(),
                 more: format!("{} % of the whole", self.percent(row.ticks)),
