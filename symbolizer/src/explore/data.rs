@@ -146,15 +146,15 @@ impl<'a> Data<'a> {
 
     /// On-CPU time that shares of a scope refer to.
     pub fn busy(&self, scope: Scope) -> u64 {
+        let own = |&(root, _): &(u32, &Group)| self.merged.totals[root as usize];
+        let calls = || self.roots(scope).iter().map(own).fold(0, u64::saturating_add);
         let level = |phase| self.report.boot.levels.iter().find(|level| level.phase == phase);
         match (scope.phase, scope.task) {
             (None, None) => self.report.busy(),
             (Some(phase), None) => level(phase).map_or(0, |level| level.busy),
-            (None, Some(task)) => self.report.tasks.get(task).map_or(0, |task| task.on_cpu),
-            (Some(_), Some(_)) => {
-                let own = |&(root, _): &(u32, &Group)| self.merged.totals[root as usize];
-                self.roots(scope).iter().map(own).fold(0, u64::saturating_add)
-            }
+            // Its first call may begin before it is known to be on a CPU.
+            (None, Some(task)) => self.report.tasks.get(task).map_or(0, |task| task.on_cpu).max(calls()),
+            (Some(_), Some(_)) => calls(),
         }
     }
 

@@ -130,6 +130,9 @@ fn subject(state: &State<'_>, paint: &mut Paint<'_>, area: Rect) {
         (_, View::Functions) => &state.functions.filter,
         (_, View::Tasks) => &state.tasks.filter,
     };
+    if data.report.correction.is_some() {
+        parts.push("without the tracer's own cost".to_owned());
+    }
     if let Some(words) = &data.report.filtered {
         parts.push(format!("only {words}"));
     }

@@ -12,6 +12,9 @@ use crate::explore::state::State;
 use crate::explore::tree::COLUMNS;
 use crate::report::units::{count, percent};
 
+/// Columns that are left for a name, however deep it stands.
+const NAME: u16 = 28;
+
 /// Draws the tree; what its places stand for.
 pub fn draw(state: &mut State<'_>, paint: &mut Paint<'_>, area: Rect, matcher: &Matcher) -> Vec<([u16; 4], Target)> {
     if area.height == 0 || area.width < 2 {
@@ -26,7 +29,13 @@ pub fn draw(state: &mut State<'_>, paint: &mut Paint<'_>, area: Rect, matcher: &
         if head > 0 { grid::titles(COLUMNS, &places, Some((tree.sort, descending)), paint, area) } else { Vec::new() };
     tree.list.show(usize::from(area.height - head), tree.shown.len());
     if tree.shown.is_empty() {
-        paint.text(area.x + 2, area.y + head, area.width.saturating_sub(2), "no calls here", paint.palette.dim());
+        paint.text(
+            area.x + 2,
+            area.y + head,
+            area.width.saturating_sub(2),
+            "no calls here; ] [ other levels, a all of them",
+            paint.palette.dim(),
+        );
     }
     let (whole, clock) = (tree.whole(data), data.clock());
     for (y, at) in (area.y + head..).zip(tree.list.sight(tree.shown.len())) {
@@ -41,7 +50,7 @@ pub fn draw(state: &mut State<'_>, paint: &mut Paint<'_>, area: Rect, matcher: &
                 4 => clock.show(line.sum.longest),
                 _ => {
                     // Deep lines do not leave the screen: they say how deep they are.
-                    let most = usize::from(width / 2 / 2);
+                    let most = usize::from((width.saturating_sub(NAME) / 2).max(width / 8));
                     let deeper = if line.depth > most { format!("({}) ", line.depth) } else { String::new() };
                     let mark = if line.open {
                         "▾ "
