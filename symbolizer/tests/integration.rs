@@ -9,6 +9,7 @@ mod integration {
     mod filters;
     mod fixture;
     mod golden;
+    mod graph;
     mod levels;
     mod llvm;
     mod modules;
@@ -16,6 +17,7 @@ mod integration {
     mod record_command;
     mod report;
     mod suggest;
+    mod sums;
     mod synthetic;
     mod trace_dir;
     mod trace_versions;
