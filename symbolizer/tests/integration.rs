@@ -11,6 +11,7 @@ mod integration {
     mod filters;
     mod fixture;
     mod golden;
+    mod graph;
     mod html;
     mod levels;
     mod llvm;
@@ -23,6 +24,7 @@ mod integration {
     mod report;
     mod resolve;
     mod suggest;
+    mod sums;
     mod synthetic;
     mod trace_dir;
     mod trace_versions;

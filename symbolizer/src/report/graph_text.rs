@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::graph::{Branch, Graph, Limits, Sums};
 use super::names::Named;
-use super::style::{DIM, HEADING, WARN, heading, shorten};
+use super::style::{DIM, HEADING, WARN, heading, shorten, wrap};
 use super::units::{Clock, count, percent};
 use crate::calltree::contexts::Node;
 
@@ -24,7 +24,7 @@ pub struct Options {
 }
 
 /// Columns before the tree.
-const FIGURES: usize = 40;
+const FIGURES: usize = 41;
 
 /// Writes a graph; `named` by the functions' numbers.
 ///
@@ -36,16 +36,18 @@ pub fn write(graph: &Graph, named: &[Named], busy: u64, options: Options, out: &
     let (name, place) = called(graph.function, named, true);
     let gap = if place.is_empty() { "" } else { "  " };
     writeln!(out, "{HEADING}{}{HEADING:#}{gap}{DIM}{place}{DIM:#}", shorten(&name, width))?;
-    writeln!(
-        out,
-        "  {} {}, total {} ({} % of the time on CPUs), self {}, longest {}",
+    let summary = format!(
+        "{} {}, total {} ({} % of the time on CPUs), self {}, longest {}",
         count(calls),
         if calls == 1 { "call" } else { "calls" },
         clock.show(total),
         percent(total, busy),
         clock.show(own),
         clock.show(longest),
-    )?;
+    );
+    for line in wrap(&summary, width.saturating_sub(2).max(20)) {
+        writeln!(out, "  {line}")?;
+    }
     if graph.idle > 0 {
         writeln!(out, "  {DIM}and {} calls while CPUs idled, which do not count here{DIM:#}", count(graph.idle))?;
     }
