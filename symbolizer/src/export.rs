@@ -19,6 +19,7 @@ pub mod folded;
 pub mod json_lines;
 #[cfg(feature = "parquet")]
 pub mod parquet;
+pub mod trace_dat;
 pub mod uftrace;
 
 use std::fmt;

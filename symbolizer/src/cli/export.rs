@@ -14,6 +14,7 @@ use symbolizer::export::drive::{self, Drive};
 use symbolizer::export::flamegraph::FlameGraph;
 use symbolizer::export::folded::Folded;
 use symbolizer::export::json_lines::JsonLines;
+use symbolizer::export::trace_dat::TraceDat;
 use symbolizer::export::uftrace::Uftrace;
 use symbolizer::export::{Exporter, Grouping, Head, Wants};
 use symbolizer::report::model::Sort;
@@ -39,6 +40,8 @@ pub enum Export {
     Ctf,
     /// [`Uftrace`].
     Uftrace,
+    /// [`TraceDat`].
+    TraceDat,
     /// `symbolizer::export::parquet`, if it was built.
     Parquet,
 }
@@ -48,7 +51,6 @@ enum Kind {
     /// One file, or standard output.
     Stream(fn(Box<dyn Write>) -> Box<dyn Exporter>),
     /// The same, but no terminal should get it.
-    #[expect(dead_code, reason = "no binary format yet")]
     Binary(fn(Box<dyn Write>) -> Box<dyn Exporter>),
     /// A directory.
     Directory(fn(PathBuf) -> anyhow::Result<Box<dyn Exporter>>),
@@ -64,6 +66,7 @@ impl Export {
             Export::Callgrind => Kind::Stream(|out| Box::new(Callgrind::new(out))),
             Export::Ctf => Kind::Directory(|path| Ok(Box::new(Ctf::new(path)?))),
             Export::Uftrace => Kind::Directory(|path| Ok(Box::new(Uftrace::new(path)?))),
+            Export::TraceDat => Kind::Binary(|out| Box::new(TraceDat::new(out))),
             Export::Parquet => Kind::Directory(parquet),
         }
     }

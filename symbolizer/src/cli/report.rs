@@ -91,6 +91,8 @@ enum Format {
     Ctf,
     /// A directory, for uftrace (replay, graph, tui)
     Uftrace,
+    /// A trace.dat, for trace-cmd report and KernelShark (.dat)
+    TraceDat,
     /// Tables of many boots for DuckDB, Spark and the like: symbolizer/PARQUET.md describes them (a directory)
     Parquet,
 }
@@ -103,6 +105,7 @@ impl Format {
             "json" => Format::Json,
             "folded" => Format::Folded,
             "jsonl" | "ndjson" => Format::JsonLines,
+            "dat" => Format::TraceDat,
             "svg" => Format::FlameGraph,
             "callgrind" => Format::Callgrind,
             "out" if path.file_stem()? == "callgrind" => Format::Callgrind,
@@ -120,6 +123,7 @@ impl Format {
             Format::Callgrind => Export::Callgrind,
             Format::Ctf => Export::Ctf,
             Format::Uftrace => Export::Uftrace,
+            Format::TraceDat => Export::TraceDat,
             Format::Parquet => Export::Parquet,
         })
     }
