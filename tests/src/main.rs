@@ -63,6 +63,8 @@ What stands after -- goes to `cargo test --workspace`.")]
   cargo xtask bench levels
   cargo xtask bench in-tree
   cargo xtask bench overhead
+  cargo xtask bench names
+  cargo xtask bench readers
 
 Prints a table and writes target/bench/summary.json (of a part: its own file). Exit code 1 if a
 target is missed.")]
@@ -113,6 +115,10 @@ enum Part {
     InTree,
     /// What of the recorder's own cost --correct leaves in the times
     Overhead,
+    /// Addresses to names, beside llvm-symbolizer and addr2line
+    Names,
+    /// Reading a trace, beside trace-cmd, babeltrace2 and uftrace
+    Readers,
 }
 
 #[derive(clap::Args)]
@@ -151,6 +157,8 @@ fn main() -> ExitCode {
         Command::Kernel { plain, series } => kernel(&series, if plain { Flavour::Plain } else { Flavour::Hypergraph }),
         Command::Bench { part: Part::InTree, kernel } => bench::intree::run(&kernel.kernel),
         Command::Bench { part: Part::Overhead, kernel } => bench::overhead::run(&kernel.into()),
+        Command::Bench { part: Part::Names, kernel } => bench::names::run(&kernel.into()),
+        Command::Bench { part: Part::Readers, kernel } => bench::readers::run(&kernel.into()),
         Command::Bless => checks::bless(),
         Command::Ci => checks::ci(),
     };

@@ -4,6 +4,7 @@
 
 mod ctf;
 mod folded;
+mod trace_dat;
 mod uftrace;
 
 use std::collections::BTreeMap;
