@@ -5,12 +5,15 @@
 mod integration {
     mod capture;
     mod errors;
+    mod explore;
+    mod explore_terminal;
     mod fake_guest;
     mod filters;
     mod fixture;
     mod golden;
     mod levels;
     mod llvm;
+    mod merge;
     mod modules;
     mod names_cache;
     mod options_command;

@@ -81,6 +81,8 @@ pub const TEST: &[Tool] = &[
     PYTHON,
     VENV,
 ];
+/// What takes pictures.
+pub const PICTURES: &[Tool] = &[CHROMIUM];
 /// What builds a kernel.
 pub const KERNEL: &[Tool] = &[GCC, BINUTILS, DPKG, TAR, MAKE, FLEX, BISON, BC, XZ, LIBELF, LIBSSL];
 

@@ -170,6 +170,7 @@ fn made() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let one = file(&[hostile()]);
     let file = file(&[honest(), hostile(), honest()]);
     let valid = region(|_, _, _| {});
+    let index = crate::fuzz::index::valid();
     let kept = names(16, "setup_arch");
     vec![
         ("names", "truncated", kept[..kept.len() - 30].to_vec()),
@@ -181,6 +182,9 @@ fn made() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("trace", "truncated", file[..file.len() - 50].to_vec()),
         ("trace", "valid", file),
         ("trace", "hostile", one),
+        ("index", "truncated", index[..index.len() / 2].to_vec()),
+        ("index", "hostile", index.iter().map(|&byte| if byte == 1 { 0x7f } else { byte }).collect()),
+        ("index", "valid", index),
         ("region", "truncated", valid[..500].to_vec()),
         ("region", "valid", valid),
         (

@@ -168,3 +168,8 @@ fn any_file_of_a_cpu_is_read_and_reported() {
 fn any_meta_file_is_read_or_refused() {
     replay("meta", fuzz::meta::run, 500);
 }
+
+#[test]
+fn any_index_is_used_or_refused() {
+    replay("index", fuzz::index::run, 1_000);
+}

@@ -218,7 +218,9 @@ impl Wire for String {
     fn take(bytes: &mut &[u8]) -> Option<Self> {
         let (text, rest) = bytes.split_at_checked(usize::take(bytes)?)?;
         *bytes = rest;
-        String::from_utf8(text.to_vec()).ok()
+        // It may be shown on a terminal.
+        let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+        std::str::from_utf8(text).ok().map(|text| text.chars().map(clean).collect())
     }
 }
 

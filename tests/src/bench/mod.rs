@@ -15,6 +15,7 @@ pub mod overhead;
 pub mod peers;
 pub mod readers;
 pub mod resolvers;
+pub mod scale;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
