@@ -24,6 +24,7 @@ pub mod lanes;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod perfetto;
+pub mod trace_dat;
 pub mod uftrace;
 
 use std::fmt;

@@ -64,6 +64,8 @@ What stands after -- goes to `cargo test --workspace`.")]
   cargo xtask bench in-tree
   cargo xtask bench overhead
   cargo xtask bench scale
+  cargo xtask bench names
+  cargo xtask bench readers
 
 Prints a table and writes target/bench/summary.json (of a part: its own file). Exit code 1 if a
 target is missed.")]
@@ -132,6 +134,10 @@ enum Part {
     Overhead,
     /// Reports of boots of 10, 100 and 322 million events
     Scale,
+    /// Addresses to names, beside llvm-symbolizer and addr2line
+    Names,
+    /// Reading a trace, beside trace-cmd, babeltrace2 and uftrace
+    Readers,
 }
 
 #[derive(clap::Args)]
@@ -172,6 +178,8 @@ fn main() -> ExitCode {
         Command::Bench { part: Part::Overhead, kernel } => bench::overhead::run(&kernel.into()),
         Command::Bench { part: Part::Scale, kernel } => bench::scale::run(&kernel.into()),
         Command::Pictures { kernel, page, out } => pictures::run(&kernel.into(), page.as_deref(), out.as_deref()),
+        Command::Bench { part: Part::Names, kernel } => bench::names::run(&kernel.into()),
+        Command::Bench { part: Part::Readers, kernel } => bench::readers::run(&kernel.into()),
         Command::Bless => checks::bless(),
         Command::Ci => checks::ci(),
     };

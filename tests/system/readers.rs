@@ -12,6 +12,7 @@ mod folded;
 mod html;
 mod json_lines;
 mod perfetto;
+mod trace_dat;
 mod uftrace;
 
 use std::collections::BTreeMap;

@@ -18,6 +18,7 @@ use symbolizer::export::folded::Folded;
 use symbolizer::export::html::Html;
 use symbolizer::export::json_lines::JsonLines;
 use symbolizer::export::perfetto::Perfetto;
+use symbolizer::export::trace_dat::TraceDat;
 use symbolizer::export::uftrace::Uftrace;
 use symbolizer::export::{Exporter, Grouping, Head, Wants};
 use symbolizer::report::model::Sort;
@@ -51,6 +52,8 @@ pub enum Export {
     Ctf,
     /// [`Uftrace`].
     Uftrace,
+    /// [`TraceDat`].
+    TraceDat,
     /// `symbolizer::export::parquet`, if it was built.
     Parquet,
 }
@@ -79,6 +82,7 @@ impl Export {
             Export::Chrome => Kind::Stream(|out| Box::new(Chrome::new(out))),
             Export::Ctf => Kind::Directory(|path| Ok(Box::new(Ctf::new(path)?))),
             Export::Uftrace => Kind::Directory(|path| Ok(Box::new(Uftrace::new(path)?))),
+            Export::TraceDat => Kind::Binary(|out| Box::new(TraceDat::new(out))),
             Export::Parquet => Kind::Directory(parquet),
         }
     }

@@ -99,6 +99,8 @@ enum Format {
     Ctf,
     /// A directory, for uftrace (replay, graph, tui)
     Uftrace,
+    /// A trace.dat, for trace-cmd report and KernelShark (.dat)
+    TraceDat,
     /// Tables of many boots for DuckDB, Spark and the like: symbolizer/PARQUET.md describes them (a directory)
     Parquet,
 }
@@ -111,6 +113,7 @@ impl Format {
             "json" => Format::Json,
             "folded" => Format::Folded,
             "jsonl" | "ndjson" => Format::JsonLines,
+            "dat" => Format::TraceDat,
             "html" | "htm" => Format::Html,
             "svg" => Format::FlameGraph,
             "callgrind" => Format::Callgrind,
@@ -135,6 +138,7 @@ impl Format {
             Format::Chrome => Export::Chrome,
             Format::Ctf => Export::Ctf,
             Format::Uftrace => Export::Uftrace,
+            Format::TraceDat => Export::TraceDat,
             Format::Parquet => Export::Parquet,
         })
     }
