@@ -20,6 +20,10 @@ use crate::resolve::tree::subsystem;
 /// A frame is drawn if it takes at least one part in so many of the whole: half a pixel of a large screen.
 const PARTS: u64 = 5_000;
 
+/// Most rows, and most frames: only a damaged trace has more.
+const ROWS: usize = 200;
+const FRAMES: usize = 50_000;
+
 /// Parts a frame's name from what the mouse gets, for inferno knows names only. For private use, so in no name.
 const MARK: char = '\u{e000}';
 
@@ -138,7 +142,8 @@ impl<W: Write> FlameGraph<W> {
                 if skip.is_some_and(|depth| node.depth > depth) {
                     continue;
                 }
-                skip = (node.total < least).then_some(node.depth);
+                let drawn = node.total >= least && node.depth < ROWS && lines.len() + kept.len() < FRAMES;
+                skip = (!drawn).then_some(node.depth);
                 if skip.is_some() {
                     continue;
                 }
