@@ -25,6 +25,9 @@ pub const MOST_SLICES: u64 = 2048;
 /// Most samples: 100 MB of JSON. Slices get longer where there would be more.
 const MOST_SAMPLES: usize = 1 << 21;
 
+/// Two to the power of this is as long as a slice can be.
+const LONGEST: u32 = 62;
+
 /// Most stacks; a call with a stack of its own after them is in `[other ways]`.
 const MOST_STACKS: usize = 1 << 20;
 
@@ -129,18 +132,22 @@ impl<W: Write> Firefox<W> {
 
     /// Slices so long that this time is in one of them.
     fn reach(&mut self, time: u64) {
-        while time >> self.shift >= MOST_SLICES {
+        while time >> self.shift >= MOST_SLICES && self.shift < LONGEST {
             self.coarsen();
         }
     }
 
     fn sample(&mut self, task: u32, time: u64, stack: u32, own: u64) {
-        if own > 0 {
-            let sum = self.samples.entry((task, time >> self.shift, stack)).or_default();
-            *sum = sum.saturating_add(own);
-            if self.samples.len() > MOST_SAMPLES && self.shift < 63 {
-                self.coarsen();
-            }
+        if own == 0 {
+            return;
+        }
+        // One slice, and still too many: only a damaged trace has so many stacks.
+        let full = self.samples.len() > MOST_SAMPLES && self.shift >= LONGEST;
+        let key = (task, time >> self.shift, if full { REST } else { stack });
+        let sum = self.samples.entry(key).or_default();
+        *sum = sum.saturating_add(own);
+        if self.samples.len() > MOST_SAMPLES && self.shift < LONGEST {
+            self.coarsen();
         }
     }
 
@@ -167,8 +174,8 @@ impl<W: Write> Firefox<W> {
             let (mut from, mut ticks) = (from, ticks.min(left));
             left -= ticks;
             while ticks > 0 {
-                let next = ((from >> self.shift) + 1) << self.shift;
-                let part = ticks.min(next.saturating_sub(from)).max(1);
+                let length = 1 << self.shift;
+                let part = ticks.min(length - (from & (length - 1)));
                 self.sample(task, from, open.stack, part);
                 from = from.saturating_add(part);
                 ticks -= part;

@@ -20,6 +20,10 @@ use crate::resolve::tree::subsystem;
 /// A frame is drawn if it takes at least one part in so many of the whole: half a pixel of a large screen.
 const PARTS: u64 = 5_000;
 
+/// Most rows, and most frames: only a damaged trace has more.
+const ROWS: usize = 200;
+const FRAMES: usize = 50_000;
+
 /// Parts a frame's name from what the mouse gets, for inferno knows names only. For private use, so in no name.
 const MARK: char = '\u{e000}';
 
@@ -117,51 +121,74 @@ impl<W: Write> FlameGraph<W> {
         groups.sort_by(|a, b| a.0.phase.cmp(&b.0.phase).then(b.1.cmp(&a.1)).then_with(|| a.0.task.cmp(&b.0.task)));
         let all = groups.iter().fold(0u64, |sum, group| sum.saturating_add(group.1));
         let least = (all / self.parts).max(1);
-        let (mut lines, mut colours) = (Vec::new(), PaletteMap::default());
-        for (group, time) in groups {
-            if time < least {
-                continue;
+        let mut drawn = Drawn { lines: Vec::new(), colours: PaletteMap::default() };
+        for level in groups.chunk_by(|a, b| a.0.phase == b.0.phase) {
+            let mut path: Vec<String> =
+                level.iter().take(1).filter_map(|group| Some(format!("level {}", group.0.phase?.name()))).collect();
+            let (wide, narrow): (Vec<_>, Vec<_>) = level.iter().partition(|group| group.1 >= least);
+            for (group, time) in wide {
+                path.push(group.task.clone());
+                self.group(group, time, least, &mut path, &mut drawn);
+                path.pop();
             }
-            let mut path = Vec::new();
-            if let Some(phase) = group.phase {
-                path.push(format!("level {}", phase.name()));
-            }
-            path.push(group.task.clone());
-            for frame in &path {
-                colours.insert(frame, colour(frame, ""));
-            }
-            let fixed = path.len();
-            // Kept nodes, callers first, and what of their time is not that of kept nodes below them.
-            let mut kept: Vec<(&Node, u64)> = Vec::new();
-            let (mut open, mut skip): (Vec<usize>, Option<usize>) = (Vec::new(), None);
-            for node in &self.nodes[group.nodes.clone()] {
-                if skip.is_some_and(|depth| node.depth > depth) {
-                    continue;
-                }
-                skip = (node.total < least).then_some(node.depth);
-                if skip.is_some() {
-                    continue;
-                }
-                open.truncate(node.depth);
-                if let Some(&caller) = open.last() {
-                    kept[caller].1 = kept[caller].1.saturating_sub(node.total);
-                }
-                open.push(kept.len());
-                kept.push((node, node.total));
-            }
-            for (node, rest) in kept {
-                let frame = self.frame(node);
-                if colours.get(&frame).is_none() {
-                    let function = self.functions.get(node.function as usize);
-                    let (name, place) = function.map_or(("?", ""), |found| (&found.name, &found.place));
-                    colours.insert(&frame, colour(name, place));
-                }
-                path.truncate(fixed + node.depth);
-                path.push(frame);
-                lines.push(format!("{} {rest}", path.join(";")));
+            let narrow = narrow.iter().fold(0u64, |sum, group| sum.saturating_add(group.1));
+            if narrow > 0 {
+                path.push("[other tasks]".to_owned());
+                drawn.line(&path, narrow);
             }
         }
-        (lines, colours)
+        (drawn.lines, drawn.colours)
+    }
+
+    /// The lines of one group, whose frames go on top of `path`.
+    fn group(&self, group: &Group, time: u64, least: u64, path: &mut Vec<String>, drawn: &mut Drawn) {
+        let fixed = path.len();
+        // Kept nodes, callers first, and what of their time is not that of kept nodes below them.
+        let mut kept: Vec<(&Node, u64)> = Vec::new();
+        let (mut open, mut skip, mut rest): (Vec<usize>, Option<usize>, u64) = (Vec::new(), None, time);
+        for node in &self.nodes[group.nodes.clone()] {
+            if skip.is_some_and(|depth| node.depth > depth) {
+                continue;
+            }
+            let wide = node.total >= least && node.depth < ROWS && drawn.lines.len() + kept.len() < FRAMES;
+            skip = (!wide).then_some(node.depth);
+            if skip.is_some() {
+                continue;
+            }
+            open.truncate(node.depth);
+            let left = open.last().map_or(&mut rest, |&caller| &mut kept[caller].1);
+            *left = left.saturating_sub(node.total);
+            open.push(kept.len());
+            kept.push((node, node.total));
+        }
+        drawn.line(path, rest);
+        for (node, rest) in kept {
+            let frame = self.frame(node);
+            if drawn.colours.get(&frame).is_none() {
+                let function = self.functions.get(node.function as usize);
+                let (name, place) = function.map_or(("?", ""), |found| (&found.name, &found.place));
+                drawn.colours.insert(&frame, colour(name, place));
+            }
+            path.truncate(fixed + node.depth);
+            path.push(frame);
+            drawn.line(path, rest);
+        }
+        path.truncate(fixed);
+    }
+}
+
+/// What inferno gets: lines, and a colour for each frame.
+struct Drawn {
+    lines: Vec<String>,
+    colours: PaletteMap,
+}
+
+impl Drawn {
+    fn line(&mut self, path: &[String], time: u64) {
+        for frame in path.iter().take(2).filter(|frame| !frame.contains(MARK)) {
+            self.colours.insert(frame, colour(frame, ""));
+        }
+        self.lines.push(format!("{} {time}", path.join(";")));
     }
 }
 

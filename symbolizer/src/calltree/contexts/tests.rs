@@ -19,11 +19,14 @@ use crate::calltree::{Totals, build};
 use crate::decode::pipeline;
 use crate::decode::source::Memory;
 
+/// Opening time, events lost before, running pid, events.
+type Chunk = (u64, u64, u32, Vec<Event>);
+
 /// A made-up trace.
 #[derive(Clone, Debug)]
 pub(crate) struct Trace {
-    /// For each CPU its chunks: opening time, events lost before, running pid, events.
-    cpus: Vec<Vec<(u64, u64, u32, Vec<Event>)>>,
+    /// For each CPU its chunks.
+    cpus: Vec<Vec<Chunk>>,
     /// The phases and their begins, as `meta.json` would have them.
     pub(crate) phases: Vec<(Phase, u64)>,
 }
@@ -41,7 +44,7 @@ pub(crate) fn name_of(site: Site<'_>) -> String {
 
 /// Runs a sink through it.
 pub(crate) fn run(trace: &Trace, sink: &mut impl Sink) -> Totals {
-    let blocks = |chunks: &Vec<(u64, u64, u32, Vec<Event>)>| {
+    let blocks = |chunks: &Vec<Chunk>| {
         let numbered = (0u64..).zip(chunks);
         numbered.map(|(seq, (tsc, lost, pid, events))| chunk(seq, *tsc, *lost, *pid, events)).collect()
     };
@@ -79,7 +82,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 struct Cpu {
-    chunks: Vec<(u64, u64, u32, Vec<Event>)>,
+    chunks: Vec<Chunk>,
     task: usize,
 }
 
