@@ -4,7 +4,8 @@
 //! with and without the trampolines; the host makes costs of them. The words of these calls are taken back:
 //! no trace has them.
 //!
-//! Once a boot, about 60,000 instructions. The calls are the real ones: the same trampolines, the same
+//! Once a boot, about 60,000 instructions; twice in a kernel that we are built into: its alternatives change
+//! our returns, too. The calls are the real ones: the same trampolines, the same
 //! ring, a shadow stack of its own. Of several rounds the fastest counts: what else may take time (cold
 //! caches, a hypervisor) only adds. Costs are therefore those of a warm cache.
 
@@ -52,24 +53,33 @@ global_asm!(
     ".endm",
     ".balign 16",
     ".globl eft_dummy_leaf",
+    // objtool of a kernel that links this in wants calls to go to functions.
+    ".type eft_dummy_leaf, @function",
     "eft_dummy_leaf:",
     "call eft_entry",
     "ret",
+    ".size eft_dummy_leaf, . - eft_dummy_leaf",
     ".balign 16",
     ".globl eft_dummy_outer",
+    ".type eft_dummy_outer, @function",
     "eft_dummy_outer:",
     "call eft_entry",
     "call eft_dummy_leaf",
     "ret",
+    ".size eft_dummy_outer, . - eft_dummy_outer",
     ".balign 16",
+    ".type eft_plain_leaf, @function",
     "eft_plain_leaf:",
     ".byte 0x0f, 0x1f, 0x44, 0x00, 0x00", // what a site is when nobody traces: a nop of five bytes
     "ret",
+    ".size eft_plain_leaf, . - eft_plain_leaf",
     ".balign 16",
+    ".type eft_plain_outer, @function",
     "eft_plain_outer:",
     ".byte 0x0f, 0x1f, 0x44, 0x00, 0x00",
     "call eft_plain_leaf",
     "ret",
+    ".size eft_plain_outer, . - eft_plain_outer",
     "eft_batch empty",
     "eft_batch plain_leaves, eft_plain_leaf",
     "eft_batch plain_pairs, eft_plain_outer",
@@ -134,8 +144,10 @@ pub fn calibrate() {
             plain_leaves = plain_leaves.min(eft_batch_plain_leaves());
             plain_pairs = plain_pairs.min(eft_batch_plain_pairs());
         }
-        faster(&mut leaves, measure(eft_batch_leaves, LEAF_WORDS, leaf_words));
-        faster(&mut pairs, measure(eft_batch_pairs, PAIR_WORDS, pair_words));
+        // SAFETY: as above.
+        faster(&mut leaves, measure(|| unsafe { eft_batch_leaves() }, LEAF_WORDS, leaf_words));
+        // SAFETY: as above.
+        faster(&mut pairs, measure(|| unsafe { eft_batch_pairs() }, PAIR_WORDS, pair_words));
         round += 1;
     }
     // SAFETY: as above.
@@ -144,6 +156,7 @@ pub fn calibrate() {
     let (Some((leaves, of_leaves)), Some((pairs, of_pairs))) = (leaves, pairs) else { return };
     let end = now();
     let tell = |what: Measured, value: u32| put_mark(Mark::Calibration(what as u8), value, end);
+    tell(Measured::Took, end.wrapping_sub(begin) as u32);
     tell(Measured::Empty, empty);
     tell(Measured::PlainLeaves, plain_leaves);
     tell(Measured::PlainPairs, plain_pairs);
@@ -153,7 +166,6 @@ pub fn calibrate() {
     tell(Measured::PairsBefore, of_pairs.before);
     tell(Measured::PairsInside, of_pairs.inside);
     tell(Measured::PairsAfter, of_pairs.after);
-    tell(Measured::Took, end.wrapping_sub(begin) as u32);
 }
 
 fn faster(best: &mut Option<(u32, Sums)>, new: Option<(u32, Sums)>) {
@@ -165,8 +177,8 @@ fn faster(best: &mut Option<(u32, Sums)>, new: Option<(u32, Sums)>) {
 }
 
 /// Runs a batch, reads its words and takes them back. `None` if they are not just those that it should
-/// have written.
-fn measure(batch: unsafe extern "C" fn() -> u32, count: u64, sums: fn(u64) -> Option<Sums>) -> Option<(u32, Sums)> {
+/// have written. (Generic: a call by a pointer is not for kernels with retpolines or IBT.)
+fn measure(batch: impl FnOnce() -> u32, count: u64, sums: impl FnOnce(u64) -> Option<Sums>) -> Option<(u32, Sums)> {
     let from = position();
     if (from & (CHUNK_SIZE - 1)) + count * 8 > CHUNK_SIZE {
         return None;
@@ -174,8 +186,7 @@ fn measure(batch: unsafe extern "C" fn() -> u32, count: u64, sums: fn(u64) -> Op
     let (old_anchor, old_high, old_epoch) = (anchor(), high(), epoch());
     // As in a boot, where events follow each other: the last word is not long ago.
     set_base(TimeBase::at(now()));
-    // SAFETY: our own code.
-    let ticks = unsafe { batch() };
+    let ticks = batch();
     // As `put_time`: nobody may reserve while the words vanish and the base goes back to what the words
     // before them say.
     exclusively(0, || {

@@ -57,6 +57,8 @@ pub struct Plan {
     pub next_initcall: usize,
     /// Address of the entry of the initcall that pid 1 runs, or 0.
     pub running: usize,
+    /// Nonzero if the recorder's cost is measured a second time.
+    pub again: u32,
     /// For names from kallsyms.
     name: [u8; NAME_SIZE],
 }
@@ -162,6 +164,7 @@ pub fn read() -> bool {
         Some(Overflow::Drop) => header.policy = POLICY_DROP,
         None => {}
     }
+    plan.again = (in_tree && plan.phases != PhaseSet::NONE) as u32;
     plan.next_initcall = facts::initcalls_early();
     let globs = options.globs && header.host_did & HOST_DID_GLOBS == 0;
     if globs {

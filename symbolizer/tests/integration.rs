@@ -5,12 +5,17 @@
 mod integration {
     mod capture;
     mod errors;
+    mod explore;
+    mod explore_terminal;
     mod fake_guest;
     mod filters;
     mod fixture;
     mod golden;
+    mod graph;
+    mod html;
     mod levels;
     mod llvm;
+    mod merge;
     mod modules;
     mod names_cache;
     mod options_command;
@@ -19,6 +24,7 @@ mod integration {
     mod report;
     mod resolve;
     mod suggest;
+    mod sums;
     mod synthetic;
     mod trace_dir;
     mod trace_versions;

@@ -41,8 +41,17 @@ pub fn cargo() -> Command {
 /// # Errors
 /// When the build fails.
 pub fn build_release(package: &str, target: &str) -> Result<PathBuf> {
+    build_release_with(package, target, &[])
+}
+
+/// The same, with features of the package.
+///
+/// # Errors
+/// When the build fails.
+pub fn build_release_with(package: &str, target: &str, features: &[&str]) -> Result<PathBuf> {
     let output = cargo()
         .args(["build", "--release", "--message-format=json-render-diagnostics", "--package", package])
+        .args(["--features", &features.join(",")])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

@@ -39,7 +39,8 @@ pub fn setup() -> &'static Setup {
         let directory = base.join(std::process::id().to_string());
         std::fs::create_dir_all(&directory).expect("a directory for the tests' files");
         tools::ensure(tools::TEST).expect("the tools that the tests call");
-        let symbolize = workspace::build_release("symbolizer", "symbolize").expect("a release build");
+        let symbolize =
+            workspace::build_release_with("symbolizer", "symbolize", &["parquet"]).expect("a release build");
         let initrd = directory.join("initrd.cpio");
         initrd::build(&initrd).expect("the initial RAM disk");
         Setup { symbolize, initrd, directory }

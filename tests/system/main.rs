@@ -8,6 +8,7 @@
 //! - [`levels`]: what `hypergraph=` asks for is what is recorded;
 //! - [`suggest`]: the line that leaves most events out, against that trace;
 //! - [`overhead`]: what the recorder costs, and times without it;
+//! - [`merge`]: boots merged, against the reports of each;
 //! - [`nmi`]: the same with NMIs at any instruction;
 //! - [`killed`]: either side dies in the middle of a boot;
 //! - [`index`]: parts of the recorded trace by its index, against the whole;
@@ -33,6 +34,7 @@ mod index;
 mod intree;
 mod killed;
 mod levels;
+mod merge;
 mod nmi;
 mod overhead;
 mod random;

@@ -44,13 +44,14 @@ pub enum Measured {
     PairsInside,
     /// From the inner exit to the outer one.
     PairsAfter,
-    /// What measuring took in all, up to this mark: ticks, not of a batch. The last one.
+    /// What measuring took in all, up to this mark: ticks, not of a batch. It is told first.
     Took,
 }
 
 impl Measured {
     /// All, in the order of their marks.
     pub const ALL: [Measured; 10] = [
+        Measured::Took,
         Measured::Empty,
         Measured::PlainLeaves,
         Measured::PlainPairs,
@@ -60,7 +61,6 @@ impl Measured {
         Measured::PairsBefore,
         Measured::PairsInside,
         Measured::PairsAfter,
-        Measured::Took,
     ];
 }
 
@@ -95,7 +95,8 @@ pub enum Mark {
     /// A part of that text is not understood, and was left out: `bootlevel::Problem` as a number, below
     /// 64. Value: offset in the text, and length in the upper 16 bits.
     Problem(u8),
-    /// What the recorder costs, told once where the trace begins: a [`Measured`] as a number, below 16.
+    /// What the recorder costs, told where the trace begins, and again when that has changed: a [`Measured`] as a
+    /// number, below 16.
     /// Value: ticks.
     Calibration(u8),
     /// A mark of a later version.

@@ -50,7 +50,8 @@ fn without_options_all_is_recorded_and_the_first_mark_says_so() {
 fn check_calibration(marks: &[(Mark, u32)]) {
     let numbers: Vec<_> = marks.iter().map(|&(mark, _)| mark).collect();
     assert_eq!(numbers, Measured::ALL.map(|what| Mark::Calibration(what as u8)));
-    let of = |what: Measured| marks[what as usize].1;
+    let at = |what: Measured| marks.iter().find(|mark| mark.0 == Mark::Calibration(what as u8));
+    let of = |what: Measured| at(what).map(|mark| mark.1).expect("all are there");
     let none = of(Measured::Empty);
     assert!(of(Measured::Leaves) > of(Measured::PlainLeaves), "{marks:?}");
     assert!(of(Measured::Pairs) > of(Measured::PlainPairs), "{marks:?}");

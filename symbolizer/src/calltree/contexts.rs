@@ -6,8 +6,9 @@
 //!
 //! A call counts where it began. Where a phase begins amid open calls their time so far stays with the
 //! phase before, and they get nodes of their own in the new one: what `kernel_init` has in each phase is
-//! told apart. The total of a node is that of its calls, with what the filter leaves out of them; never less
-//! than its self time and the totals of the nodes below it.
+//! told apart. The total of a node is that of its calls, with what the filter leaves out of them. It may be
+//! a little less than its self time and the totals of the nodes below it: clocks are read one after the other,
+//! and short calls may seem to last longer than what called them.
 
 use std::collections::HashMap;
 
@@ -146,9 +147,9 @@ impl<'a> Contexts<'a> {
         // A node comes after its caller's.
         for index in (0..nodes.len()).rev() {
             let parent = nodes[index].parent as usize;
-            // What found no room is counted with all that it called, again and again.
-            if nodes[index].function != Node::REST {
-                totals[index] = totals[index].max(nodes[index].spent);
+            // What found no room was counted with all that it called, again and again.
+            if !matches!(nodes[index].function, Node::ROOT | Node::REST) {
+                totals[index] = nodes[index].spent;
             }
             if parent != index {
                 totals[parent] = totals[parent].saturating_add(totals[index]);
@@ -385,7 +386,7 @@ impl Merged {
     /// # Errors
     /// The first one of `visit`.
     pub fn visit<E>(&self, mut visit: impl FnMut(&Group, &[u32], usize) -> Result<(), E>) -> Result<(), E> {
-        let calls = self.calls_below();
+        let live = self.live();
         let mut order: Vec<u32> = (0..self.nodes.len() as u32).collect();
         let key = |&index: &u32| {
             let (node, total) = (&self.nodes[index as usize], self.totals[index as usize]);
@@ -403,7 +404,7 @@ impl Merged {
             todo.extend(below(*root).map(|node| (node, 0usize)));
             while let Some((node, depth)) = todo.pop() {
                 let index = node as usize;
-                if calls[index] == 0 && self.totals[index] == 0 {
+                if !live[index] {
                     continue;
                 }
                 stack.truncate(depth);
@@ -413,6 +414,15 @@ impl Merged {
             }
         }
         Ok(())
+    }
+
+    /// For each node: whether calls or time are in it or below it.
+    fn live(&self) -> Vec<bool> {
+        let mut live: Vec<bool> = self.nodes.iter().map(|node| node.calls > 0 || node.spent > 0).collect();
+        for index in (0..self.nodes.len()).rev() {
+            live[self.nodes[index].parent as usize] |= live[index];
+        }
+        live
     }
 
     /// For each node: its calls and those of all below it.

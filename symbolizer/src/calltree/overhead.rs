@@ -23,7 +23,7 @@ use std::collections::HashMap;
 use early_ftrace_format::mark::{Mark, Measured};
 
 use clock::{Clock, Lags, Sums};
-use costs::Costs;
+use costs::{Costs, Marks};
 
 use super::build::build;
 use super::modules::MOST_MODULES;
@@ -47,6 +47,8 @@ pub struct Subtracted {
     pub others: u64,
     /// The latest time as recorded.
     pub last: u64,
+    /// What a call cost, as last measured.
+    pub costs: Costs,
 }
 
 /// As [`build`], but to the sink goes the boot without the recorder if `costs` says what that took.
@@ -80,6 +82,7 @@ pub struct Corrected<'a, S> {
     costs: Costs,
     /// Largest debt of a clock: one call's.
     most: i64,
+    marks: Marks,
     subtracted: Subtracted,
     cpus: HashMap<u32, Cpu>,
     lags: Lags,
@@ -101,13 +104,18 @@ pub struct Corrected<'a, S> {
     last: u64,
 }
 
+fn most(costs: Costs) -> i64 {
+    costs.leaf().max(costs.pair())
+}
+
 impl<'a, S: Sink> Corrected<'a, S> {
     /// Before `sink`.
     pub fn new(sink: &'a mut S, costs: Costs) -> Corrected<'a, S> {
         Corrected {
             sink,
             costs,
-            most: costs.leaf().max(costs.pair()),
+            most: most(costs),
+            marks: Marks::default(),
             subtracted: Subtracted::default(),
             cpus: HashMap::new(),
             lags: Lags::default(),
@@ -128,6 +136,7 @@ impl<'a, S: Sink> Corrected<'a, S> {
     /// After the run: makes the totals' times those that the sink was given.
     pub fn finish(mut self, totals: &mut Totals) -> Subtracted {
         self.subtracted.last = totals.last;
+        self.subtracted.costs = self.costs;
         totals.last = self.last.max(totals.first.min(totals.last));
         for (task, own) in totals.tasks.iter_mut().zip(&self.tasks) {
             if own.switches == 0 {
@@ -164,6 +173,20 @@ impl<'a, S: Sink> Corrected<'a, S> {
     fn write_entry(&mut self) {
         if std::mem::take(&mut self.cpu.fresh) {
             self.cpu.clock.owe(self.costs.entry_word);
+        }
+    }
+
+    /// What the recorder costs from here on. All marks of a calibration have the time at which it was over; the
+    /// first one says how long it took.
+    #[cold]
+    fn calibration(&mut self, what: u8, value: u32, time: u64) {
+        if what == Measured::Took as u8 {
+            self.cpu.clock.owe(i64::from(value) * costs::PARTS);
+            self.cpu.clock.step(time, i64::MAX, !self.idle, &mut self.subtracted.sums);
+        }
+        if let Some(Ok(costs)) = self.marks.take(what, value) {
+            self.costs = costs;
+            self.most = most(costs);
         }
     }
 
@@ -304,10 +327,8 @@ impl<S: Sink> Sink for Corrected<'_, S> {
 
     fn mark(&mut self, task: &Task, time: u64, mark: Mark, value: u32) {
         self.write_entry();
-        if mark == Mark::Calibration(Measured::Empty as u8) {
-            // All of these marks have the time at which measuring was over.
-            self.cpu.clock.owe((self.costs.took as i64).saturating_mul(costs::PARTS));
-            self.cpu.clock.step(time, i64::MAX, !self.idle, &mut self.subtracted.sums);
+        if let Mark::Calibration(what) = mark {
+            self.calibration(what, value, time);
         }
         let now = self.step(time);
         if mark == Mark::ModuleLoaded && self.loaded.len() < MOST_LOADED {

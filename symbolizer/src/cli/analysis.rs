@@ -113,9 +113,8 @@ impl Analysis<'_> {
             boot,
         };
         let mut report = Report::new(sources, sort, filtered);
-        if let (Some(costs), Some(subtracted)) = (opened.costs, self.subtracted) {
-            report.correction =
-                Some(Correction::of(&report, costs, subtracted, &opened.recorded, opened.untraced.as_ref()));
+        if let Some(subtracted) = self.subtracted {
+            report.correction = Some(Correction::of(&report, subtracted, &opened.recorded, opened.untraced.as_ref()));
         }
         report
     }

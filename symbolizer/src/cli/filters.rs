@@ -84,6 +84,11 @@ impl Span {
 }
 
 impl Filters {
+    /// Takes the patterns of --function out, for a command that means something else by them.
+    pub fn take_functions(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.function)
+    }
+
     /// Whether phases must be known to tell what was asked for.
     pub fn by_level(&self) -> bool {
         !self.level.is_empty()
@@ -166,7 +171,7 @@ fn phase(text: &str) -> Result<Phase, String> {
 
 /// A class such as `[ab]` would be taken by its letters, and match nothing; only a module stands in
 /// brackets, behind the name.
-fn globs<'a>(patterns: impl Iterator<Item = &'a String>) -> anyhow::Result<Option<Globs>> {
+pub fn globs<'a>(patterns: impl Iterator<Item = &'a String>) -> anyhow::Result<Option<Globs>> {
     let patterns: Vec<&str> = patterns.map(String::as_str).collect();
     let class = |pattern: &str| {
         let module = pattern.strip_suffix(']').and_then(|rest| rest.split_once(" ["));

@@ -101,5 +101,7 @@ fn of_trace(other: &TraceDir, trace: &TraceDir) -> anyhow::Result<Reference> {
         "--untraced: {path} has {events} entries and exits, and was slowed down by them; record the boot with \
          hypergraph=events:initcall, which records levels alone"
     );
-    Ok(Reference::of_phases(timeline.starts(), Clock::new(meta.tsc_khz), Clock::new(trace.meta().tsc_khz)))
+    // Built in, it begins with its first mark and not with the first function: no whole phase.
+    let from = usize::from(meta.origin == "in-tree");
+    Ok(Reference::of_phases(&timeline.starts()[from..], Clock::new(meta.tsc_khz), Clock::new(trace.meta().tsc_khz)))
 }

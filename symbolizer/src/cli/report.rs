@@ -82,15 +82,25 @@ enum Format {
     /// A JSON object for each call and mark, one a line (.jsonl)
     #[value(name = "jsonl")]
     JsonLines,
+    /// A page for people, to be opened in a browser (.html)
+    Html,
     /// A flame graph of levels, tasks and calls, for any browser (.svg)
     #[value(name = "flamegraph")]
     FlameGraph,
     /// A profile for KCachegrind and callgrind_annotate (callgrind.out, .callgrind)
     Callgrind,
+    /// A profile for profiler.firefox.com (.json.gz)
+    Firefox,
+    /// For ui.perfetto.dev and trace_processor (.pftrace)
+    Perfetto,
+    /// Trace event JSON, for chrome://tracing, ui.perfetto.dev and speedscope
+    Chrome,
     /// A directory, for Trace Compass (call stack analysis of LTTng-UST) and babeltrace2
     Ctf,
     /// A directory, for uftrace (replay, graph, tui)
     Uftrace,
+    /// A trace.dat, for trace-cmd report and KernelShark (.dat)
+    TraceDat,
     /// Tables of many boots for DuckDB, Spark and the like: symbolizer/PARQUET.md describes them (a directory)
     Parquet,
 }
@@ -103,9 +113,13 @@ impl Format {
             "json" => Format::Json,
             "folded" => Format::Folded,
             "jsonl" | "ndjson" => Format::JsonLines,
+            "dat" => Format::TraceDat,
+            "html" | "htm" => Format::Html,
             "svg" => Format::FlameGraph,
             "callgrind" => Format::Callgrind,
+            "gz" if path.file_stem()?.to_str()?.ends_with(".json") => Format::Firefox,
             "out" if path.file_stem()? == "callgrind" => Format::Callgrind,
+            "pftrace" | "perfetto-trace" => Format::Perfetto,
             _ => return None,
         })
     }
@@ -116,10 +130,15 @@ impl Format {
             Format::Text | Format::Json | Format::Tree => return None,
             Format::Folded => Export::Folded,
             Format::JsonLines => Export::JsonLines,
+            Format::Html => Export::Html,
             Format::FlameGraph => Export::FlameGraph,
             Format::Callgrind => Export::Callgrind,
+            Format::Firefox => Export::Firefox,
+            Format::Perfetto => Export::Perfetto,
+            Format::Chrome => Export::Chrome,
             Format::Ctf => Export::Ctf,
             Format::Uftrace => Export::Uftrace,
+            Format::TraceDat => Export::TraceDat,
             Format::Parquet => Export::Parquet,
         })
     }

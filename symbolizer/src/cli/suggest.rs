@@ -68,7 +68,8 @@ enum Format {
     Json,
 }
 
-fn share(text: &str) -> Result<f64, String> {
+/// A share from 0 to 1, from a percentage.
+pub fn share(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text);
     match number.trim().parse::<f64>() {
         Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),

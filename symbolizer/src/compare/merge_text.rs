@@ -6,14 +6,17 @@ use std::io::{self, Write};
 use super::merge::{InitcallRow, Merged, Order};
 use super::profile::is_plain;
 use super::spread::Spread;
-use crate::report::style::{DIM, HEADING, WARN, heading, left, printable, right, table, wrap};
+use crate::report::style::{self, Column, DIM, HEADING, WARN, heading, left, printable, right, wrap};
 use crate::report::units::{Clock, count};
 
 /// Columns of the picture of a spread.
-const RANGE: usize = 14;
+const RANGE: usize = 10;
 
 /// Width from which there is room for that picture.
 const WIDE: usize = 90;
+
+/// Title of a column that is left out where it says nothing.
+const BOOTS: &str = "boots";
 
 /// Parts of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -155,12 +158,30 @@ fn time(spread: &Spread, clock: Clock, wide: bool) -> Vec<String> {
 }
 
 /// A column for each of them.
-fn time_columns(title: &'static str, wide: bool) -> Vec<crate::report::style::Column> {
+fn time_columns(title: &'static str, wide: bool) -> Vec<Column> {
     let mut columns = vec![right(title), right("±"), right("%"), right("min"), right("max")];
     if wide {
         columns.push(left("0 to max"));
     }
     columns
+}
+
+/// A table without the column of [`BOOTS`] if all that is in it occurs in all boots.
+fn table(
+    out: &mut dyn Write,
+    width: usize,
+    columns: &[Column],
+    flexible: usize,
+    rows: &[Vec<String>],
+) -> io::Result<()> {
+    let empty = columns.iter().position(|column| column.title == BOOTS);
+    let Some(at) = empty.filter(|&at| rows.iter().all(|row| row[at].is_empty())) else {
+        return style::table(out, width, columns, flexible, rows);
+    };
+    let (mut columns, mut rows) = (columns.to_vec(), rows.to_vec());
+    columns.remove(at);
+    rows.iter_mut().for_each(|row| _ = row.remove(at));
+    style::table(out, width, &columns, flexible - usize::from(flexible > at), &rows)
 }
 
 /// In how many boots, if not in all.
@@ -213,7 +234,7 @@ fn levels(merged: &Merged, options: Options, out: &mut dyn Write) -> io::Result<
         .collect();
     let mut columns = vec![left("level")];
     columns.extend(time_columns("time", wide));
-    columns.extend([right("busy"), right("events"), right("boots")]);
+    columns.extend([right("busy"), right("events"), right(BOOTS)]);
     table(out, options.width, &columns, 0, &cells)
 }
 
@@ -260,7 +281,7 @@ fn initcall_table(merged: &Merged, options: Options, rows: &[&InitcallRow], out:
         })
         .collect();
     let mut columns = time_columns("time", wide);
-    columns.extend([right("boots"), left("level"), left("function"), left("module")]);
+    columns.extend([right(BOOTS), left("level"), left("function"), left("module")]);
     table(out, options.width, &columns, columns.len() - 2, &cells)
 }
 
@@ -292,7 +313,7 @@ fn functions(merged: &Merged, options: Options, out: &mut dyn Write) -> io::Resu
         })
         .collect();
     let mut columns = time_columns("self", wide);
-    columns.extend([right("total"), right("calls"), right("boots"), left("function")]);
+    columns.extend([right("total"), right("calls"), right(BOOTS), left("function")]);
     let name = columns.len() - 1;
     if options.lines {
         columns.push(left("source"));
@@ -306,10 +327,10 @@ mod tests {
 
     #[test]
     fn the_picture_of_a_spread_goes_from_the_smallest_to_the_largest() {
-        assert_eq!(range(&Spread::of([5, 5, 5])), "             ●");
-        assert_eq!(range(&Spread::of([0, 13, 13])), "├────────────●");
-        assert_eq!(range(&Spread::of([7, 10, 13])), "       ├──●──┤");
+        assert_eq!(range(&Spread::of([5, 5, 5])), "         ●");
+        assert_eq!(range(&Spread::of([0, 9, 9])), "├────────●");
+        assert_eq!(range(&Spread::of([4, 6, 9])), "    ├─●──┤");
         assert_eq!(range(&Spread::of([0, 0])), "");
-        assert_eq!(range(&Spread::of([0, 0, u64::MAX])), "●────────────┤");
+        assert_eq!(range(&Spread::of([0, 0, u64::MAX])), "●────────┤");
     }
 }

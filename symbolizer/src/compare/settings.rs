@@ -35,31 +35,33 @@ impl fmt::Display for Difference {
     }
 }
 
-/// A setting: what it is called, and how a trace tells it.
-type Setting = (&'static str, fn(&Meta) -> String);
+/// A setting: what it is called, and its parts as a trace tells them.
+type Setting = (&'static str, fn(&Meta) -> Vec<String>);
 
 /// All that must be the same, but for the clock.
 const SETTINGS: [Setting; 5] = [
-    ("build ID", |meta| if meta.build_id.is_empty() { "none".to_owned() } else { meta.build_id.clone() }),
-    ("CPUs", |meta| meta.cpus.to_string()),
-    ("command line", |meta| format!("'{}'", meta.command_line)),
-    ("how the tracer came into the kernel", |meta| {
-        if meta.origin.is_empty() { "not known".to_owned() } else { meta.origin.clone() }
-    }),
+    ("build ID", |meta| vec![meta.build_id.clone()]),
+    ("CPUs", |meta| vec![meta.cpus.to_string()]),
+    ("command line", |meta| vec![format!("'{}'", meta.command_line)]),
+    ("how the tracer came into the kernel", |meta| vec![meta.origin.clone()]),
     ("virtual machine", machine),
 ];
 
-/// The monitor and its arguments; those with paths aside, which are others each time.
-fn machine(meta: &Meta) -> String {
-    let mut words: Vec<&str> = Vec::new();
+/// The monitor and its options with their values; those with paths aside, which are others each time, and the
+/// command line, which is a setting of its own.
+fn machine(meta: &Meta) -> Vec<String> {
+    let mut options: Vec<String> = Vec::new();
     for word in &meta.vmm {
-        if !word.contains('/') {
-            words.push(word);
-        } else if words.last().is_some_and(|last| last.starts_with('-')) {
-            words.pop();
+        match options.last_mut() {
+            Some(option) if option.starts_with('-') && !option.contains(' ') && !word.starts_with('-') => {
+                option.push(' ');
+                option.push_str(word);
+            }
+            _ => options.push(word.clone()),
         }
     }
-    if words.is_empty() { "not known".to_owned() } else { words.join(" ") }
+    options.retain(|option| !option.contains('/') && !["-append ", "-initrd "].iter().any(|o| option.starts_with(o)));
+    options
 }
 
 /// Where boots, each with a name, differ.
@@ -67,9 +69,12 @@ pub fn differences(boots: &[(String, Meta)]) -> Vec<Difference> {
     let mut found: Vec<Difference> = SETTINGS
         .iter()
         .filter_map(|&(what, tell)| {
+            let told: Vec<Vec<String>> = boots.iter().map(|(_, meta)| tell(meta)).collect();
+            let everywhere = |part: &String| told.iter().all(|parts| parts.contains(part));
             let mut values: Vec<(String, Vec<String>)> = Vec::new();
-            for (name, meta) in boots {
-                let value = printable(&tell(meta));
+            for ((name, _), parts) in boots.iter().zip(&told) {
+                let own: Vec<&str> = parts.iter().filter(|part| !everywhere(part)).map(String::as_str).collect();
+                let value = if own.concat().is_empty() { "none".to_owned() } else { printable(&own.join(" ")) };
                 match values.iter_mut().find(|(known, _)| *known == value) {
                     Some((_, names)) => names.push(name.clone()),
                     None => values.push((value, vec![name.clone()])),
@@ -114,12 +119,25 @@ mod tests {
 
     #[test]
     fn each_difference_is_told_with_its_boots() {
-        let first = Meta { cpus: 1, command_line: "quiet".to_owned(), tsc_khz: Some(1_000), ..Meta::default() };
-        let second = Meta { cpus: 2, command_line: "quiet\n".to_owned(), ..Meta::default() };
+        let vmm = |words: &str| words.split(' ').map(str::to_owned).collect();
+        let first = Meta {
+            cpus: 1,
+            command_line: "quiet".to_owned(),
+            tsc_khz: Some(1_000),
+            vmm: vmm("qemu -nographic -accel tcg -m 1G -kernel /a"),
+            ..Meta::default()
+        };
+        let second = Meta {
+            cpus: 2,
+            command_line: "quiet\n".to_owned(),
+            vmm: vmm("qemu -nographic -accel kvm -m 1G -kernel /b -append x"),
+            ..Meta::default()
+        };
         let told: Vec<String> = differences(&boots([first, second])).iter().map(ToString::to_string).collect();
         let wanted = [
             "CPUs: 1 (one); 2 (two)",
             "command line: 'quiet' (one); 'quiet\u{fffd}' (two)",
+            "virtual machine: -accel tcg (one); -accel kvm (two)",
             "speed of the clock: 1000 kHz (one); not known (two)",
         ];
         assert_eq!(told, wanted);

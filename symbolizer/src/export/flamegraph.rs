@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use bootlevel::Phase;
 use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
-use inferno::flamegraph::{Direction, Options, from_lines};
+use inferno::flamegraph::{Direction, Options, TextTruncateDirection, from_lines};
 
 use super::{Context, Exporter, Grouping, Head, REST, Wants};
 use crate::report::Report;
@@ -102,7 +102,11 @@ impl<W: Write> FlameGraph<W> {
             REST => &rest,
             number => self.functions.get(number as usize).unwrap_or(&unknown),
         };
-        let calls = if node.calls == 1 { "1 call".to_owned() } else { format!("{} calls", count(node.calls)) };
+        let calls = match node.calls {
+            0 => "began in a level before".to_owned(),
+            1 => "1 call".to_owned(),
+            calls => format!("{} calls", count(calls)),
+        };
         let place = if function.place.is_empty() { String::new() } else { format!("in {}, ", function.place) };
         format!("{}{MARK}self {}, {place}{calls}", function.name, self.show(node.own))
     }
@@ -255,6 +259,7 @@ impl<W: Write> Exporter for FlameGraph<W> {
         options.palette_map = Some(&mut colours);
         options.bgcolors = Some(BackgroundColor::Flat(Color { r: 250, g: 250, b: 252 }));
         options.direction = Direction::Inverted;
+        options.text_truncate_direction = TextTruncateDirection::Right;
         options.min_width = 0.0;
         // Lines as they are, from the last to the first: levels in their order, and what took longest first.
         options.flame_chart = true;

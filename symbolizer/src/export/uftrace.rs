@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use self::files::Files;
 use super::directory::Directory;
-use super::{Enter, Exporter, Head, How, Leave, Missing, TaskHead, Wants};
+use super::{Enter, Exporter, Head, How, Leave, Missing, TaskHead, Wants, tid};
 use crate::report::Report;
 use crate::report::names::Named;
 use crate::report::style::printable;
@@ -28,8 +28,6 @@ const BASE: u64 = 0xffff_8000_0000;
 const ADDRESS: u64 = (1 << 48) - 1;
 /// The deepest call that a record can tell; deeper ones are left out.
 const MOST_DEPTH: usize = (1 << 10) - 1;
-/// `PID_MAX_LIMIT`: idle tasks, which all have pid 0, are numbered from here.
-const IDLE: u32 = 4 << 20;
 
 /// Types of records.
 const ENTRY: u64 = 0;
@@ -222,7 +220,7 @@ impl Exporter for Uftrace {
         if self.threads.len() <= index {
             self.threads.resize_with(index + 1, Thread::default);
         }
-        let tid = task.idle.map_or(task.pid, |cpu| IDLE.saturating_add(cpu));
+        let tid = tid(task);
         // What stands before a slash would be taken for a directory, what stands behind a quote left out.
         let name = Some(printable(&task.name).replace('/', ":").replace('"', "'"));
         let ran = self.threads[index].ran;

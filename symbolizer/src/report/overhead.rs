@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! What was subtracted from a trace as the recorder's own cost, and what is left of it. In: costs, what was
+//! What was subtracted from a trace as the recorder's own cost, and what is left of it. In: what was
 //! taken off, the same boot without tracing if that is known. Out: [`Correction`], and it as text and for
 //! JSON. Times in ticks. Never here: subtracting.
 
@@ -13,7 +13,7 @@ use super::style::{heading, left, right, table};
 use super::text::Options;
 use super::units::{Clock, count, percent};
 use crate::calltree::overhead::Subtracted;
-use crate::calltree::overhead::costs::{Costs, PARTS};
+use crate::calltree::overhead::costs::PARTS;
 use crate::calltree::phases::Timeline;
 
 /// The boot without the recorder, to compare with. Ticks of the clock of the trace that is compared.
@@ -65,9 +65,7 @@ impl Compared {
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Correction {
-    /// What a call costs.
-    pub costs: Costs,
-    /// What was taken off.
+    /// What was taken off, and what a call costs.
     pub subtracted: Subtracted,
     /// Time of all tasks that were not idling, as recorded.
     pub busy_recorded: u64,
@@ -81,7 +79,6 @@ impl Correction {
     /// Of a report whose times are corrected. `recorded`: the phases before that.
     pub fn of(
         report: &Report<'_>,
-        costs: Costs,
         subtracted: Subtracted,
         recorded: &Timeline,
         reference: Option<&Reference>,
@@ -98,7 +95,7 @@ impl Correction {
             Some(Reference::Phases(phases)) => compare(report, recorded, phases),
         };
         let busy_recorded = report.busy().saturating_add(subtracted.sums.busy);
-        Correction { costs, subtracted, busy_recorded, span_recorded, compared }
+        Correction { subtracted, busy_recorded, span_recorded, compared }
     }
 
     /// What could not be taken off, in whole ticks.
@@ -145,7 +142,7 @@ fn cost(clock: Clock, parts: i64) -> String {
 /// Lines for the head of the report: name and text.
 pub fn fields(report: &Report<'_>) -> Vec<(&'static str, String)> {
     let Some(correction) = &report.correction else { return Vec::new() };
-    let (clock, costs, sums) = (report.clock, correction.costs, correction.subtracted.sums);
+    let (clock, costs, sums) = (report.clock, correction.subtracted.costs, correction.subtracted.sums);
     let clamped = match correction.clamped() {
         0 => String::new(),
         ticks => format!("; {} could not be, since so much time had not passed", clock.show(ticks)),
@@ -255,7 +252,7 @@ struct ComparedJson {
 
 pub(super) fn json(report: &Report<'_>) -> Option<CorrectionJson> {
     let correction = report.correction.as_ref()?;
-    let (clock, costs, subtracted) = (report.clock, correction.costs, correction.subtracted);
+    let (clock, costs, subtracted) = (report.clock, correction.subtracted.costs, correction.subtracted);
     let ticks = |parts: i64| parts as f64 / PARTS as f64;
     let ns = |parts: i64| clock.khz().map(|khz| ticks(parts) * 1e6 / khz as f64);
     Some(CorrectionJson {

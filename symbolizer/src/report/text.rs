@@ -170,7 +170,7 @@ fn header(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
 }
 
 /// Which modules have no names, and what to do about it.
-fn nameless(modules: &[(String, Missing)]) -> String {
+pub fn nameless(modules: &[(String, Missing)]) -> String {
     const SHOWN: usize = 12;
     let without: Vec<&str> =
         modules.iter().filter(|(_, why)| *why == Missing::NoFile).map(|(module, _)| module.as_str()).collect();
@@ -193,7 +193,7 @@ fn nameless(modules: &[(String, Missing)]) -> String {
 }
 
 /// How it ended, for people; `whole` if nothing is missing before.
-fn end(end: &End, whole: bool) -> String {
+pub fn end(end: &End, whole: bool) -> String {
     let with = |what: &str, detail: &str| match printable(detail).as_str() {
         "" => what.to_owned(),
         detail => format!("{what} ({detail})"),
@@ -207,8 +207,9 @@ fn end(end: &End, whole: bool) -> String {
     }
 }
 
-/// What is missing or not certain; nothing if all is well.
-fn damage(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<()> {
+/// What is missing or not certain, in lines; those that belong to the one before are indented. None if all is
+/// well.
+pub fn not_whole(report: &Report<'_>) -> Vec<String> {
     let (meta, totals) = (report.meta, report.totals);
     let mut lines: Vec<String> = Vec::new();
     let mut say = |number: u64, one: &str, many: &str| {
@@ -263,6 +264,11 @@ fn damage(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
     say(meta.stacks_exhausted, "task got no shadow stack", "tasks got no shadow stack");
     say(meta.cpus_untraced, "CPU came up and was not traced", "CPUs came up and were not traced");
     lines.extend(meta.warnings.iter().map(|warning| printable(warning)));
+    lines
+}
+
+fn damage(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    let lines = not_whole(report);
     if lines.is_empty() {
         return Ok(());
     }

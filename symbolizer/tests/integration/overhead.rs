@@ -13,6 +13,7 @@ use super::golden::golden;
 
 /// A leaf call costs 50 ticks: 14 in the call as recorded, 36 before and after it; any other call 55.
 const MEASURED: [(Measured, u32); 10] = [
+    (Measured::Took, 9_000),
     (Measured::Empty, 4),
     (Measured::PlainLeaves, 3 * BATCH + 4),
     (Measured::PlainPairs, 6 * BATCH + 4),
@@ -22,7 +23,6 @@ const MEASURED: [(Measured, u32); 10] = [
     (Measured::PairsBefore, 40 * BATCH),
     (Measured::PairsInside, 14 * BATCH),
     (Measured::PairsAfter, 30 * BATCH),
-    (Measured::Took, 9_000),
 ];
 
 fn mark(mark: Mark, value: u32, time: u64) -> Event {
@@ -94,6 +94,35 @@ fn costs_are_subtracted_along_the_tree_and_told() {
     assert_eq!(before.len(), after.len());
     let changes: Vec<u64> = before.iter().zip(&after).map(|(before, after)| before - after).collect();
     assert_eq!(changes.iter().sum::<u64>(), 9_000 + 100 * 50 + 55, "{before:?} {after:?}");
+}
+
+/// A kernel may change the recorder's code while it boots: what is measured then holds from there on.
+#[test]
+fn a_second_measurement_counts_from_there_on() {
+    let fixture = Fixture::new();
+    let measured = |leaf: u32, time: u64| {
+        MEASURED.map(|(what, ticks)| {
+            let ticks = match what {
+                Measured::Took => 0,
+                Measured::Leaves => (39 + leaf) * BATCH + 4,
+                Measured::LeavesInside => leaf * BATCH,
+                _ => ticks,
+            };
+            mark(Mark::Calibration(what as u8), ticks, time)
+        })
+    };
+    let mut events = measured(14, 1_000_100).to_vec();
+    events.push(fixture.enter("start_kernel", 1_001_000));
+    events.push(fixture.leaf("__kmalloc", 1_002_000, 1_002_400));
+    events.extend(measured(10, 1_003_000));
+    events.push(fixture.leaf("__kmalloc", 1_004_000, 1_004_400));
+    events.push(Event::Exit { time: 1_005_000 });
+    let trace = fixture.trace(fixture.meta(), &[vec![(1_000_000, 0, 1, events)]]);
+    let json = fixture.json(&trace, &["--correct"]);
+    let functions = json["functions"].as_array().unwrap();
+    let kmalloc = functions.iter().find(|function| function["name"] == "__kmalloc").unwrap();
+    assert_eq!((&kmalloc["min_ticks"], &kmalloc["max_ticks"]), (&(400 - 14).into(), &(400 - 10).into()));
+    assert_eq!(json["correction"]["leaf_ticks"], 46.0);
 }
 
 #[test]

@@ -123,3 +123,19 @@ fn what_is_no_address_is_an_error() {
         assert!(output.stdout.is_empty());
     }
 }
+
+#[test]
+fn units_are_found_without_a_list_of_their_addresses() {
+    let fixture = Fixture::new();
+    let asked = addresses(&fixture);
+    let places = |vmlinux: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_symbolize"));
+        answers(command.arg("resolve").arg(vmlinux).args(["--no-cache", "--inlines"]), &asked).unwrap()
+    };
+    let bare = fixture.dir.path().join("bare");
+    let objcopy = Command::new("objcopy").args(["-R", ".debug_aranges"]).arg(&fixture.vmlinux).arg(&bare).status();
+    assert!(objcopy.unwrap().success());
+    let with = places(&fixture.vmlinux);
+    assert!(with.contains("mm/slub.c:4"), "{with}");
+    assert_eq!(places(&bare), with);
+}

@@ -10,7 +10,10 @@ pub mod child;
 pub mod figures;
 pub mod intree;
 pub mod levels;
+pub mod names;
 pub mod overhead;
+pub mod peers;
+pub mod readers;
 pub mod resolvers;
 pub mod scale;
 

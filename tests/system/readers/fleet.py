@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR GPL-2.0-only
 # Runs the queries of a directory, as they are, on DuckDB or Spark, after the engine's prelude there; tables of a
-# fleet lie in the current directory. Prints {query: {"columns": [...], "rows": [[...], ...]}} as JSON.
-#   python3 fleet.py duckdb|spark QUERIES
+# fleet lie in the current directory. Queries of more directories come after. Prints {query: {"columns": [...], "rows": [[...], ...]}} as JSON.
+#   python3 fleet.py duckdb|spark QUERIES [MORE...]
 
 import json
 import pathlib
@@ -51,12 +51,12 @@ def spark_engine():
 
 
 def main():
-    engine, directory = sys.argv[1], pathlib.Path(sys.argv[2])
+    engine, directories = sys.argv[1], [pathlib.Path(argument) for argument in sys.argv[2:]]
     run = {"duckdb": duckdb_engine, "spark": spark_engine}[engine]()
-    for statement in statements(directory / PRELUDES[engine]):
+    for statement in statements(directories[0] / PRELUDES[engine]):
         run(statement)
     results = {}
-    for path in sorted(directory.glob("*.sql")):
+    for path in (path for directory in directories for path in sorted(directory.glob("*.sql"))):
         if path.name in PRELUDES.values():
             continue
         (statement,) = statements(path)

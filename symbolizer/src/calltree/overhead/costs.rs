@@ -36,8 +36,6 @@ pub struct Costs {
     pub after_leaf: i64,
     /// After the exit of another call.
     pub after_exit: i64,
-    /// Whole ticks that measuring has taken.
-    pub took: u64,
 }
 
 /// Why there are no costs.
@@ -92,11 +90,10 @@ impl Costs {
             entry_word: entry_to_entry - inside - before_entry,
             after_leaf: leaf_to_exit,
             after_exit: exit_to_entry - before_entry,
-            took: u64::from(measured[Measured::Took as usize]),
         })
     }
 
-    /// Of a trace: its first block of each CPU is looked at.
+    /// Of a trace, as first told: the first block of each CPU is looked at.
     ///
     /// # Errors
     /// When it does not tell.
@@ -105,20 +102,16 @@ impl Costs {
         for cpu in trace.cpus() {
             let Ok(block) = cpu.read(0) else { continue };
             batch.fill(&block);
-            let mut measured = [None; Measured::ALL.len()];
+            let mut marks = Marks::default();
             for rare in &batch.rare {
                 if let Rare::Event(Event::Mark { mark: Mark::Calibration(what), value, .. }) = *rare
-                    && let Some(slot) = measured.get_mut(usize::from(what))
+                    && let Some(costs) = marks.take(what, value)
                 {
-                    *slot = Some(value);
+                    return costs;
                 }
             }
-            if measured.iter().any(Option::is_some) {
-                let mut whole = [0; Measured::ALL.len()];
-                for (slot, value) in whole.iter_mut().zip(measured) {
-                    *slot = value.ok_or(NotCalibrated::Contradictory)?;
-                }
-                return Costs::of(&whole);
+            if marks.any() {
+                return Err(NotCalibrated::Contradictory);
             }
         }
         Err(NotCalibrated::Absent)
@@ -132,6 +125,29 @@ impl Costs {
     /// A call that makes calls in all.
     pub fn pair(&self) -> i64 {
         self.before_entry + self.after_entry + self.entry_word + self.after_exit
+    }
+}
+
+/// Calibration marks as they come.
+#[derive(Debug, Default)]
+pub struct Marks {
+    values: [Option<u32>; Measured::ALL.len()],
+}
+
+impl Marks {
+    /// Takes one. Some if with it all are there; then it begins anew.
+    pub fn take(&mut self, what: u8, value: u32) -> Option<Result<Costs, NotCalibrated>> {
+        *self.values.get_mut(usize::from(what))? = Some(value);
+        let mut whole = [0; Measured::ALL.len()];
+        for (slot, value) in whole.iter_mut().zip(self.values) {
+            *slot = value?;
+        }
+        self.values = Default::default();
+        Some(Costs::of(&whole))
+    }
+
+    fn any(&self) -> bool {
+        self.values.iter().any(Option::is_some)
     }
 }
 
@@ -171,7 +187,6 @@ mod tests {
         // The pair less its leaf.
         assert_eq!(costs.pair(), (1 + 8 + 10 + 16 + 13 + 1 + 4 - 3) * PARTS);
         assert_eq!(costs.after_entry, (10 + 1 + 4) * PARTS);
-        assert_eq!(costs.took, 12_345);
     }
 
     #[test]

@@ -34,7 +34,6 @@ fn costs() -> Costs {
         entry_word: WORD as i64 * PARTS,
         after_leaf: LEAF as i64 * PARTS,
         after_exit: EXIT as i64 * PARTS,
-        took: 0,
     }
 }
 
@@ -178,7 +177,7 @@ fn marks_move_with_the_calls_and_calibration_is_gone() {
         let (mut now, mut events) = (1_000u64, Vec::new());
         let took = if slow { 5_000 } else { 0 };
         now += took;
-        events.push(Event::Mark { mark: Mark::Calibration(0), value: 0, time: now });
+        events.push(Event::Mark { mark: Mark::Calibration(Measured::Took as u8), value: took as u32, time: now });
         for (mark, value) in [(Mark::Phase(7), 0), (Mark::InitcallStart, 0x8100_1000)] {
             events.push(Event::Mark { mark, value, time: now });
         }
@@ -190,7 +189,7 @@ fn marks_move_with_the_calls_and_calibration_is_gone() {
         vec![vec![chunk(0, 1_000, 0, 1, &events)]]
     };
     let (expected, _) = plain(build_events(false));
-    let (got, _, _) = corrected(build_events(true), Costs { took: 5_000, ..costs() });
+    let (got, _, _) = corrected(build_events(true), costs());
     assert_eq!(got.marks, expected.marks);
     // A recorder under Levels: the initcall lasts as long as it did.
     let levels = |streams: Streams, costs: Option<Costs>| {
@@ -210,7 +209,7 @@ fn marks_move_with_the_calls_and_calibration_is_gone() {
         (levels.initcalls.clone(), levels.timeline.starts().to_vec())
     };
     let right = levels(build_events(false), None);
-    let fixed = levels(build_events(true), Some(Costs { took: 5_000, ..costs() }));
+    let fixed = levels(build_events(true), Some(costs()));
     assert_eq!(fixed, right);
 }
 
@@ -271,10 +270,9 @@ proptest! {
     fn wrong_costs_do_no_harm(
         work in proptest::collection::vec(work(), 1..5),
         parts in proptest::array::uniform5(-(1i64 << 40)..1 << 40),
-        took in any::<u64>(),
     ) {
         let [before_entry, after_entry, entry_word, after_leaf, after_exit] = parts;
-        let costs = Costs { before_entry, after_entry, entry_word, after_leaf, after_exit, took };
+        let costs = Costs { before_entry, after_entry, entry_word, after_leaf, after_exit };
         let (got, totals, _) = corrected(stream(&work, true), costs);
         prop_assert!(totals.first <= totals.last);
         for (_, start, end, total, own) in got.all {

@@ -130,6 +130,8 @@ fn at(path: &Path, error: io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+
     use super::*;
 
     #[test]
@@ -140,7 +142,7 @@ mod tests {
             "20000228T235959Z",
             "20000229T000000Z",
             "20240229T000000Z",
-            "20261123T091000Z",
+            "20261123T093000Z",
             "99991231T235959Z",
         ];
         assert_eq!(shown, wanted);
@@ -151,9 +153,42 @@ mod tests {
         let meta = Meta { release: "6.1.0-56".to_owned(), started_at: 1_795_426_200, ..Meta::default() };
         let boot = Boot::new(&meta, 7, None);
         assert_eq!(boot, Boot::new(&meta, 7, None));
-        assert!(boot.id.starts_with("20261123T091000Z-"), "{}", boot.id);
+        assert!(boot.id.starts_with("20261123T093000Z-"), "{}", boot.id);
         assert_ne!(boot, Boot::new(&meta, 8, None));
         assert_eq!(Boot::new(&meta, 7, Some("first")).path("boots"), Path::new("boots/kernel=6.1.0-56/boot=first"));
+    }
+
+    /// All files below, with the rows of those that are tables.
+    fn files(directory: &Path, found: &mut Vec<(String, i64)>) {
+        for entry in fs::read_dir(directory).unwrap().flatten() {
+            if entry.path().is_dir() {
+                files(&entry.path(), found);
+            } else {
+                let rows = SerializedFileReader::new(File::open(entry.path()).unwrap()).unwrap();
+                let name = entry.path().display().to_string();
+                found.push((name, rows.metadata().file_metadata().num_rows()));
+            }
+        }
+        found.sort();
+    }
+
+    #[test]
+    fn a_boot_takes_its_own_place_again_and_leaves_others_theirs() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::new(dir.path().join("new/fleet")).unwrap();
+        let table = |rows: usize| [Table::new("boots", rows).flags("any", std::iter::repeat_n(true, rows))];
+        let boot = |name| Boot::new(&Meta::default(), 0, Some(name));
+        for (name, rows) in [("one", 1), ("two", 2), ("one", 3)] {
+            place.write(&boot(name), &table(rows)).unwrap();
+        }
+        let mut found = Vec::new();
+        files(dir.path(), &mut found);
+        let file = |name| {
+            let path = dir.path().join("new/fleet/boots/kernel=unknown").join(format!("boot={name}/part-0.parquet"));
+            path.display().to_string()
+        };
+        assert_eq!(found, [(file("one"), 3), (file("two"), 2)]);
+        assert!(Place::new(dir.path().join("new/fleet/boots/kernel=unknown/boot=one/part-0.parquet")).is_err());
     }
 
     #[test]

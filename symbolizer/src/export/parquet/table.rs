@@ -149,3 +149,44 @@ fn io_error(error: ParquetError) -> io::Error {
         other => io::Error::other(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::Field;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let mut file = tempfile::tempfile().unwrap();
+        Table::new("things", 3)
+            .texts("name", ["a", "", "\u{fffd}"].into_iter())
+            .numbers("count", [0, 7, u64::MAX].into_iter())
+            .known("time", [None, Some(1), Some(u64::MAX)].into_iter())
+            .signed("returned", [Some(-19), None, Some(0)].into_iter())
+            .flags("idle", [true, false, true].into_iter())
+            .write(&mut file)
+            .unwrap();
+        let reader = SerializedFileReader::new(file).unwrap();
+        let rows: Vec<Vec<Field>> = reader
+            .get_row_iter(None)
+            .unwrap()
+            .map(|row| row.unwrap().get_column_iter().map(|(_, field)| field.clone()).collect())
+            .collect();
+        let (text, long) = (|text: &str| Field::Str(text.to_owned()), Field::Long);
+        let wanted = [
+            [text("a"), long(0), Field::Null, long(-19), Field::Bool(true)],
+            [text(""), long(7), long(1), Field::Null, Field::Bool(false)],
+            [text("\u{fffd}"), long(i64::MAX), long(i64::MAX), long(0), Field::Bool(true)],
+        ];
+        assert_eq!(rows, wanted);
+    }
+
+    #[test]
+    fn a_table_may_have_no_rows() {
+        let mut file = tempfile::tempfile().unwrap();
+        Table::new("things", 0).texts("name", std::iter::empty::<&str>()).write(&mut file).unwrap();
+        assert_eq!(SerializedFileReader::new(file).unwrap().metadata().file_metadata().num_rows(), 0);
+    }
+}
