@@ -2,6 +2,7 @@
 //! From a guest's memory to a report. The tour, in the order that data flows:
 //! [`capture`] -> [`trace_dir`] -> [`decode`] -> [`calltree`] -> [`resolve`] -> [`report`]
 //! or [`export`], for other tools; [`explore`] is a report to walk through.
+//! [`trace_index`] keeps what a run through a large trace has found, for the next one.
 //! decode knows no DWARF; report and export know no raw bytes; only main prints. [`compare`] puts reports of several
 //! boots next to each other. [`options`] stands beside them: what a kernel's command line asks for; and [`suggest`]:
 //! what it should ask for next time.

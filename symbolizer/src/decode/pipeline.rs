@@ -13,11 +13,14 @@ use super::source::{Piece, Source};
 use super::{Batch, Filling};
 use crate::trace_dir::{Gap, Scratch};
 
-/// Batches that may be ready ahead of the consumer over all CPUs, but at least one for each CPU.
+/// Batches that may be ready ahead of the consumer, of all CPUs together: those that it needs first. One more is
+/// made where the consumer waits for another.
 pub const AHEAD: usize = 16;
 
 struct Stream {
     pieces: Vec<Piece>,
+    /// When each of them begins.
+    times: Vec<u64>,
     /// Pieces from here on are left alone until the consumer wants one.
     limit: usize,
     /// Next piece that no thread has taken.
@@ -30,14 +33,33 @@ struct Stream {
 
 struct State {
     streams: Vec<Stream>,
+    /// The stream that the consumer waits for.
+    wanted: Option<usize>,
     /// Batches given back by the consumer, for their memory.
     spare: Vec<Batch>,
     stopped: bool,
 }
 
+impl State {
+    /// The stream of which the consumer will need a batch first, if there is room for one.
+    fn next(&self) -> Option<usize> {
+        let left = |s: &usize| self.streams[*s].taken < self.streams[*s].limit;
+        if let Some(wanted) = self.wanted.filter(|&s| self.streams[s].ready.is_empty()).filter(left) {
+            return Some(wanted);
+        }
+        if self.streams.iter().map(|stream| stream.ready.len()).sum::<usize>() >= AHEAD {
+            return None;
+        }
+        let key = |s: &usize| {
+            let stream = &self.streams[*s];
+            (stream.times[stream.taken], stream.ready.len())
+        };
+        (0..self.streams.len()).filter(left).min_by_key(key)
+    }
+}
+
 struct Shared<'a> {
     source: &'a dyn Source,
-    ahead: usize,
     state: Mutex<State>,
     /// A batch is ready, or a thread died.
     ready: Condvar,
@@ -65,13 +87,13 @@ pub fn run_parts<R>(
     let stream = |stream| {
         let (pieces, (from, limit)) = (source.pieces(stream), part(stream));
         let (from, limit) = (from.min(pieces.len()), limit.min(pieces.len()));
-        Stream { pieces, limit, taken: from, consumed: from, ready: VecDeque::new() }
+        let times = pieces.iter().map(|piece| source.time(stream, piece)).collect();
+        Stream { pieces, times, limit, taken: from, consumed: from, ready: VecDeque::new() }
     };
     let streams = (0..count).map(stream).collect();
     let shared = Shared {
         source,
-        ahead: (AHEAD / count.max(1)).max(1),
-        state: Mutex::new(State { streams, spare: Vec::new(), stopped: false }),
+        state: Mutex::new(State { streams, wanted: None, spare: Vec::new(), stopped: false }),
         ready: Condvar::new(),
         room: Condvar::new(),
     };
@@ -117,16 +139,17 @@ impl Pipeline<'_> {
             if this.consumed == this.pieces.len() {
                 return None;
             }
-            if this.consumed == this.limit {
-                this.limit += 1;
-                self.shared.room.notify_one();
-            }
+            this.limit = this.limit.max(this.consumed + 1);
             if this.ready.front().is_some_and(Option::is_some) {
                 this.consumed += 1;
                 let batch = this.ready.pop_front().flatten();
+                state.wanted = None;
                 drop(state);
                 self.shared.room.notify_one();
                 return batch;
+            }
+            if state.wanted.replace(stream).is_none() {
+                self.shared.room.notify_all();
             }
             state = self.shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -152,11 +175,7 @@ fn work(shared: &Shared<'_>) {
         if state.stopped {
             return;
         }
-        // The stream that has the least ready is the one that the consumer may wait for first.
-        let next = (0..state.streams.len())
-            .filter(|&s| state.streams[s].taken < state.streams[s].limit)
-            .filter(|&s| state.streams[s].ready.len() < shared.ahead)
-            .min_by_key(|&s| state.streams[s].ready.len());
+        let next = state.next();
         let Some(stream) = next else {
             if state.streams.iter().all(|s| s.taken == s.pieces.len()) {
                 return;
@@ -192,5 +211,65 @@ fn read(source: &dyn Source, stream: usize, piece: Piece, batch: &mut Batch, scr
         (Piece::Block(_), None) => {
             Filling::new(batch).fail(Gap { offset: 0, reason: "zstd gets no memory".to_owned() });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::decode::source::Memory;
+    use crate::trace_dir::Block;
+
+    /// Counts batches that are made and not consumed.
+    struct Counting {
+        memory: Memory,
+        made: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl Source for Counting {
+        fn streams(&self) -> usize {
+            self.memory.streams()
+        }
+
+        fn cpu(&self, stream: usize) -> u32 {
+            self.memory.cpu(stream)
+        }
+
+        fn pieces(&self, stream: usize) -> Vec<Piece> {
+            self.memory.pieces(stream)
+        }
+
+        fn read(&self, stream: usize, block: usize) -> Result<Block, Gap> {
+            let made = self.made.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(made, Ordering::SeqCst);
+            self.memory.read(stream, block)
+        }
+    }
+
+    #[test]
+    fn many_cpus_take_no_more_batches_than_few() {
+        let blocks =
+            |stream: usize| (0..3).map(move |_| Ok(Block { words: vec![stream as u64; 3], ..Block::default() }));
+        let streams = (0..200).map(|stream| (stream as u32, blocks(stream).collect())).collect();
+        let source = Counting { memory: Memory { streams }, made: AtomicUsize::new(0), most: AtomicUsize::new(0) };
+        let consumed = run(&source, |pipeline| {
+            let mut consumed = 0;
+            // The last first: not in the order in which they are made.
+            for _ in 0..4 {
+                for stream in (0..200).rev() {
+                    if pipeline.next(stream, Batch::default()).is_some() {
+                        consumed += 1;
+                        source.made.fetch_sub(1, Ordering::SeqCst);
+                    }
+                }
+            }
+            consumed
+        });
+        assert_eq!(consumed, 600);
+        // One is wanted, and one may be made before the one that was just taken is counted off.
+        assert!(source.most.load(Ordering::SeqCst) <= AHEAD + 2, "{:?}", source.most);
     }
 }

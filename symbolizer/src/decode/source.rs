@@ -22,6 +22,10 @@ pub trait Source: Sync {
     fn cpu(&self, stream: usize) -> u32;
     /// The pieces of the stream, in order.
     fn pieces(&self, stream: usize) -> Vec<Piece>;
+    /// When a piece begins, if that is known.
+    fn time(&self, _stream: usize, _piece: &Piece) -> u64 {
+        0
+    }
     /// Reads and decompresses a block.
     ///
     /// # Errors
@@ -58,6 +62,13 @@ impl Source for TraceDir {
         }
         pieces.extend(gaps.cloned().map(Piece::Gap));
         pieces
+    }
+
+    fn time(&self, stream: usize, piece: &Piece) -> u64 {
+        match *piece {
+            Piece::Block(block) => self.cpus()[stream].blocks().get(block).map_or(0, |info| info.first_tsc),
+            Piece::Gap(_) => 0,
+        }
     }
 
     fn read(&self, stream: usize, block: usize) -> Result<Block, Gap> {

@@ -279,6 +279,35 @@ pub fn decode<O: Output>(
     tables: &mut Tables,
     out: &mut O,
 ) -> Result<(), BadPayload> {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("bmi1") && std::arch::is_x86_feature_detected!("bmi2") {
+        // SAFETY: the processor has the instructions that the function is compiled for.
+        return unsafe { decode_bmi(runs, count, unpacked, tables, out) };
+    }
+    decode_any(runs, count, unpacked, tables, out)
+}
+
+/// The same for processors with BMI2, whose shifts by a variable and masks take half the instructions.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "bmi1,bmi2")]
+fn decode_bmi<O: Output>(
+    runs: &[Run],
+    count: usize,
+    unpacked: &Unpacked,
+    tables: &mut Tables,
+    out: &mut O,
+) -> Result<(), BadPayload> {
+    decode_any(runs, count, unpacked, tables, out)
+}
+
+#[inline(always)]
+fn decode_any<O: Output>(
+    runs: &[Run],
+    count: usize,
+    unpacked: &Unpacked,
+    tables: &mut Tables,
+    out: &mut O,
+) -> Result<(), BadPayload> {
     let (bytes, streams) = unpacked.streams::<{ 2 * STREAMS }>(columns::GAPS);
     let codes = unpacked.column(columns::CODES);
     if codes.len() != count.div_ceil(4) {
