@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use symbolizer::calltree::contexts::{Contexts, Grouping, Merged};
 use symbolizer::calltree::filter::Globs;
-use symbolizer::calltree::{self, Filter, Site, Task, Totals};
-use symbolizer::decode::pipeline;
+use symbolizer::calltree::{Filter, Site, Task, Totals};
 use symbolizer::report::graph::{self, Limits};
 use symbolizer::report::names::Named;
 use symbolizer::report::style::printable;
@@ -96,8 +95,7 @@ pub fn run(mut args: Args) -> anyhow::Result<u8> {
     let name_of = |site: Site<'_>| opened.names.quick(site).name;
     let mut contexts = Contexts::new(Filter::new(wanted, &name_of), opened.timeline.clone(), Grouping::default());
     phases.work("rebuilding calls", opened.words());
-    let totals =
-        pipeline::run(&opened.trace, |pipeline| calltree::build(pipeline, &mut contexts, |words| phases.at(words)));
+    let (totals, _) = opened.run(&mut contexts, |words| phases.at(words));
     let merged = contexts.finish();
     phases.done("decode, rebuild calls");
     let quick: Vec<Named> = totals.functions().map(|site| opened.names.quick(site)).collect();
