@@ -3,12 +3,12 @@
 //! report. Out: the page. Never here: an unbounded number of anything; names from outside as HTML.
 //!
 //! The tour:
-//! 1. this file takes what it is told and keeps the longest ([`longest`], [`ways`]), within budgets, so that
-//!    the page of any trace stays below [`MOST_BYTES`];
-//! 2. [`why`] finds out why a level or an initcall took as long as it did;
-//! 3. [`words`] says so, [`facts`] what was recorded;
-//! 4. [`data`] is what the page draws, as JSON;
-//! 5. [`page`] puts it into `html/page.html`, with `html/page.css` and the scripts beside it.
+//! 1. this file takes what it is told and keeps the longest (`longest`, `ways`), within budgets, so that
+//!    the page of any trace stays below `MOST_BYTES`;
+//! 2. `why` finds out why a level or an initcall took as long as it did;
+//! 3. `words` says so, `facts` what was recorded;
+//! 4. `data` is what the page draws, as JSON;
+//! 5. `page` puts it into `html/page.html`, with `html/page.css` and the scripts beside it.
 
 mod data;
 mod facts;

@@ -2,7 +2,7 @@
 //! What was recorded, and what cannot be seen. In: the report. Out: names and values, and what is missing.
 //! Never here: HTML.
 
-use super::words::{counted, show, show_time};
+use super::words::{counted, show};
 use crate::report::Report;
 use crate::report::style::printable;
 use crate::report::text;
@@ -101,6 +101,11 @@ pub fn facts(report: &Report<'_>, left_out: u64) -> Facts {
             ),
         ));
     }
+    if report.boot.levels.is_empty() {
+        let why =
+            "none: the trace has no marks of levels and initcalls, since it is too short or its guest writes none";
+        rows.push(("Levels", why.to_owned()));
+    }
     if !report.nameless.is_empty() {
         rows.push(("Modules", text::nameless(&report.nameless)));
     }
@@ -110,11 +115,5 @@ pub fn facts(report: &Report<'_>, left_out: u64) -> Facts {
         format!("hypergraph= on the command line: {} was left out: {}", row.part, row.description)
     };
     warnings.extend(report.boot.problems.iter().map(problem));
-    if report.boot.levels.is_empty() {
-        warnings.push(format!(
-            "The trace has no marks of levels and initcalls; the time span is {}",
-            show_time(report, super::words::time(report, report.span()))
-        ));
-    }
     Facts { rows, warnings }
 }

@@ -28,6 +28,8 @@ const initcallRows = new Map();
 
 const timelineOwner = {
   min: 0, max: Math.max(D.span, 1), least: D.unit === "ns" ? 200 : 2000, gutter: true,
+  /** While a task is drawn: its names, or that the pieces between its waits are. */
+  names: null, pieces: false,
   source: cpus.length ? { cpu: cpus[0] } : { task: 0 },
 
   draw(chart) {
@@ -176,25 +178,42 @@ const timelineOwner = {
 
   drawCalls(chart, cpu) {
     const stretches = onCpu.get(cpu) ?? [];
+    let last = -1;
     for (let i = first(stretches.length, (i) => stretches[i].to > chart.from); i < stretches.length; i++) {
       const { task, from, to, idle } = stretches[i];
       if (from > chart.to) break;
-      if (chart.x(to) - chart.x(from) < 0.4) continue;
+      // Of many short stretches in a column of pixels one is drawn.
+      const x0 = chart.x(from);
+      if (chart.x(to) - x0 < 0.4 && Math.floor(x0) === last) continue;
+      last = Math.floor(x0);
       if (!idle) this.drawRows(chart, rows[task], Math.max(from, chart.from), Math.min(to, chart.to), 1);
     }
   },
 
-  /** Calls of one task, pale where it waited. */
+  /** Calls of one task, pale where it waited; names last, since the pieces between waits are many. */
   drawTask(chart, task) {
+    this.names = [];
     this.drawRows(chart, rows[task], chart.from, chart.to, 0.4);
     const stretches = onTask[task];
+    const names = this.names;
+    this.names = null;
+    this.pieces = true;
+    let last = -1;
     for (let i = first(stretches.length, (i) => stretches[i].to > chart.from); i < stretches.length; i++) {
       const { from, to, idle } = stretches[i];
       if (from > chart.to) break;
-      if (!idle && chart.x(to) - chart.x(from) > 0.4) {
-        this.drawRows(chart, rows[task], Math.max(from, chart.from), Math.min(to, chart.to), 1);
-      }
+      const x0 = chart.x(from);
+      if (idle || (chart.x(to) - x0 < 0.4 && Math.floor(x0) === last)) continue;
+      last = Math.floor(x0);
+      this.drawRows(chart, rows[task], Math.max(from, chart.from), Math.min(to, chart.to), 1);
     }
+    this.pieces = false;
+    for (const [text, x, y, width, dim] of names) {
+      chart.ctx.fillStyle = C.text;
+      chart.ctx.globalAlpha = dim ? 0.5 : 1;
+      chart.label(text, x, y, width);
+    }
+    chart.ctx.globalAlpha = 1;
   },
 
   drawRows(chart, task, from, to, alpha) {
@@ -213,9 +232,12 @@ const timelineOwner = {
         if (y <= chart.top - ROW || y >= chart.height) continue;
         const f = spans.fn[i];
         const hit = !search.functions || (f >= 0 && search.functions[f]);
-        chart.rect(x0, x1, y, ROW, fill(f), name(f), { kind: "span", id: i }, { dim: !hit, strong: search.functions && hit, alpha });
+        chart.rect(x0, x1, y, ROW, fill(f), this.names || this.pieces ? "" : name(f), this.pieces ? null : { kind: "span", id: i },
+          { dim: !hit, strong: search.functions && hit, alpha });
+        const left = Math.max(x0, chart.left);
+        if (this.names && x1 - left > 24) this.names.push([name(f), left + 5, y + ROW / 2, Math.min(x1, chart.width) - left - 9, !hit]);
         // In the row of its callees: those that are too short to be drawn, beneath those that are drawn.
-        if (alpha === 1 && x1 - x0 > 4 && spans.rest[i] > spans.total[i] * 0.02) {
+        if (!this.names && x1 - x0 > 4 && spans.rest[i] > spans.total[i] * 0.02) {
           chart.ctx.fillStyle = chart.more;
           chart.ctx.fillRect(Math.max(x0, chart.left), y + ROW, Math.min(x1, chart.width) - Math.max(x0, chart.left) - 1, ROW - 2);
         }

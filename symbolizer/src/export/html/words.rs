@@ -366,6 +366,7 @@ impl Teller<'_> {
         let mut all = vec![first.plain(".")];
         let Some(row) = dearest.and_then(|index| report.boot.levels.get(index)) else {
             all.extend(self.top_function());
+            all.push(self.recorded());
             return all;
         };
         let mut text = Text::default()
@@ -422,7 +423,24 @@ impl Teller<'_> {
             all.push(text.plain("."));
         }
         all.extend(self.top_function());
+        all.push(self.recorded());
         all
+    }
+
+    /// How much the page knows.
+    fn recorded(&self) -> Text {
+        let (totals, coverage) = (self.report.totals, self.report.coverage);
+        let lost = if totals.lost == 0 { "none lost".to_owned() } else { format!("{} lost", count(totals.lost)) };
+        let cpus = counted(self.report.meta.cpus.into(), "CPU", "CPUs");
+        let text = Text::default().plain(format!("Recorded: {} events of {cpus}, {lost}", count(totals.events)));
+        match coverage.sites {
+            Some(all) => text.plain(format!(
+                "; {} of the {} functions that can be traced were called.",
+                count(coverage.hit),
+                count(all)
+            )),
+            None => text.plain("."),
+        }
     }
 
     fn plain(&self) -> u64 {
