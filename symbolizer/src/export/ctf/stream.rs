@@ -125,7 +125,8 @@ impl Stream {
         let path = if number == 0 { self.path.clone() } else { suffixed(&self.path, number) };
         self.piles.push(Pile {
             file: File::create(path)?,
-            instance: number as u64,
+            // Readers take files of one number for parts of one stream.
+            instance: u64::from(self.kind.cpu.unwrap_or(0)) * MOST_FILES as u64 + number as u64,
             packets: 0,
             events: Vec::with_capacity(PACKET + 1024),
             begin: 0,
@@ -184,5 +185,58 @@ impl Pile {
         self.packets += 1;
         self.told = self.lost;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(bytes: &[u8], at: usize) -> u64 {
+        u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+    }
+
+    #[test]
+    fn late_events_have_a_file_and_each_file_a_number() {
+        let place = tempfile::tempdir().unwrap();
+        let mut numbers = Vec::new();
+        for cpu in [0, 1] {
+            let kind = Kind { uuid: [7; 16], class: 3, cpu: Some(cpu) };
+            let mut stream = Stream::new(kind, place.path().join(format!("calls_{cpu}")));
+            for time in [10, 20, 5, 20, 6, 1 << 40] {
+                stream.event(time, 1, |out| out.push(b'e')).unwrap();
+            }
+            stream.finish().unwrap();
+            assert_eq!(stream.moved, 0);
+            let first = std::fs::read(place.path().join(format!("calls_{cpu}"))).unwrap();
+            let late = std::fs::read(place.path().join(format!("calls_{cpu}_late1"))).unwrap();
+            // Three events with half of a time, one with all of it; two late ones.
+            assert_eq!((first.len(), late.len()), (84 + 3 * 7 + 15, 84 + 2 * 7));
+            for (file, begin, end) in [(&first, 10, 1 << 40), (&late, 5, 6)] {
+                assert_eq!(file[..4], MAGIC.to_le_bytes());
+                numbers.push(number(file, 24));
+                assert_eq!((number(file, 32), number(file, 40)), (begin, end));
+                assert_eq!(number(file, 48), 8 * file.len() as u64);
+                assert_eq!(file[80..84], cpu.to_le_bytes());
+            }
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 4);
+    }
+
+    #[test]
+    fn losses_are_told_by_the_packet_after_them() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("calls_0");
+        let mut stream = Stream::new(Kind { uuid: [0; 16], class: 0, cpu: Some(0) }, path.clone());
+        stream.event(1, 0, |_| ()).unwrap();
+        stream.lost(5, 3).unwrap();
+        stream.event(7, 0, |_| ()).unwrap();
+        stream.lost(9, 4).unwrap();
+        stream.finish().unwrap();
+        let file = std::fs::read(path).unwrap();
+        let packets: Vec<_> = [0, 90, 180].map(|at| (number(&file, at + 40), number(&file, at + 72))).into();
+        assert_eq!((file.len(), packets), (264, vec![(1, 0), (7, 3), (9, 7)]));
     }
 }
