@@ -117,6 +117,11 @@ fn gate(path: &Path, root: &Path) -> Result<(), String> {
                 return Err(format!("vector or floating-point register: {}", line.trim()));
             }
         }
+        // Retpolines and IBT: `call rax`, `jmp QWORD PTR [...]`. A direct one has an address.
+        let target = code.strip_prefix("call").or(code.strip_prefix("jmp")).map(str::trim_start);
+        if target.is_some_and(|target| !target.starts_with(|c: char| c.is_ascii_hexdigit()) || target.contains('[')) {
+            return Err(format!("an indirect branch: {}", line.trim()));
+        }
         if code.starts_with("lock ") || (code.starts_with("xchg") && code.contains('[')) {
             let allowed = code.contains("cmpxchg");
             if !allowed {

@@ -5,6 +5,7 @@
 //! Which level an initcall belongs to is not told by its address, but by its place in the kernel's table of
 //! initcalls, which pid 1 goes through from its first entry to its last: a cursor goes with it.
 
+use crate::calibrate::calibrate;
 use crate::facts;
 use crate::marked::put_mark;
 use crate::percpu::{irqs_off, now};
@@ -39,6 +40,10 @@ pub fn begin(phase: Phase) {
             steer(plan, phase);
         }
         irqs_off(|| mark(phase));
+        if phase == Phase::Early && plan.again != 0 {
+            // The kernel has applied its alternatives: built in, our own returns are others now.
+            irqs_off(calibrate);
+        }
         if !record {
             steer(plan, phase);
         }

@@ -12,6 +12,7 @@
 //!    [`unwind`]: the kernel's unwinder asks what a return address was;
 //! 6. [`plan`]: what the command line asks for; [`sites`]: the call sites, led to the recorder or to nowhere;
 //!    [`marked`]: the functions whose calls mean something: [`levels`] of the boot, [`modules`];
+//!    [`calibrate`]: what all this costs, measured once;
 //! 7. [`facts`]: everything that differs from kernel to kernel, as symbols that the injector (or the
 //!    kernel's own link) defines.
 //!
@@ -21,6 +22,7 @@
 #![no_std]
 
 pub mod boot;
+pub mod calibrate;
 pub mod facts;
 pub mod levels;
 pub mod marked;

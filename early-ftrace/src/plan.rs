@@ -4,6 +4,7 @@
 //! [`Plan`], call sites that lead where it says, marks that tell the host. An unknown or malformed part is
 //! told and left out; it never stops a boot.
 
+use crate::calibrate::calibrate;
 use crate::facts;
 use crate::levels;
 use crate::marked::{self, put_mark};
@@ -56,6 +57,8 @@ pub struct Plan {
     pub next_initcall: usize,
     /// Address of the entry of the initcall that pid 1 runs, or 0.
     pub running: usize,
+    /// Nonzero if the recorder's cost is measured a second time.
+    pub again: u32,
     /// For names from kallsyms.
     name: [u8; NAME_SIZE],
 }
@@ -161,6 +164,7 @@ pub fn read() -> bool {
         Some(Overflow::Drop) => header.policy = POLICY_DROP,
         None => {}
     }
+    plan.again = (in_tree && plan.phases != PhaseSet::NONE) as u32;
     plan.next_initcall = facts::initcalls_early();
     let globs = options.globs && header.host_did & HOST_DID_GLOBS == 0;
     if globs {
@@ -254,6 +258,9 @@ pub fn announce() {
         }
     }
     levels::started(time);
+    if plan.phases != PhaseSet::NONE {
+        calibrate();
+    }
 }
 
 /// Offset of `gate` in the header, for the assembly.

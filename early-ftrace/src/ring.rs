@@ -249,8 +249,9 @@ pub fn put_time(time: u64) -> bool {
     .is_some()
 }
 
+/// Counts events of an NMI that are not in the ring.
 #[cold]
-fn count_nmi(weight: u64) {
+pub fn count_nmi(weight: u64) {
     let cpu = cpu();
     if cpu != NO_RING {
         let control = control_of(cpu);

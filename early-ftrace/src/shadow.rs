@@ -87,9 +87,8 @@ fn pool() -> Pool {
     }
 }
 
-/// A stack for a new task: from the pool, else from the kernel's allocator. The caller may sleep (it
-/// is `copy_process`).
-pub fn take() -> usize {
+/// A stack from the pool.
+pub fn take_pooled() -> Option<usize> {
     let pool = pool();
     let mut index = 0;
     while index < pool.count {
@@ -98,9 +97,18 @@ pub fn take() -> usize {
         if flag.load(Ordering::Relaxed) == 0
             && flag.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
         {
-            return pool.first + index * STACK_SIZE;
+            return Some(pool.first + index * STACK_SIZE);
         }
         index += 1;
+    }
+    None
+}
+
+/// A stack for a new task: from the pool, else from the kernel's allocator. The caller may sleep (it
+/// is `copy_process`).
+pub fn take() -> usize {
+    if let Some(stack) = take_pooled() {
+        return stack;
     }
     loop {
         // SAFETY: the kernel's function, in process context. Orders this small do not fail for

@@ -28,16 +28,20 @@
 pub mod aggregate;
 pub mod both;
 pub mod build;
+pub mod checkpoint;
 pub mod contexts;
 mod cursor;
 pub mod filter;
 pub mod levels;
 pub mod modules;
+pub mod overhead;
+pub mod partial;
 pub mod phases;
 pub mod sink;
 pub mod sites;
 pub mod task;
 pub mod totals;
+pub mod wire;
 
 pub use build::build;
 pub use filter::Filter;
@@ -50,5 +54,7 @@ pub use totals::Totals;
 mod model_tests;
 #[cfg(test)]
 mod module_tests;
+#[cfg(test)]
+mod partial_tests;
 #[cfg(test)]
 mod tests;

@@ -11,11 +11,11 @@ pub mod source;
 
 use std::ops::Range;
 
-use early_ftrace_format::decode::Decoder;
+use early_ftrace_format::decode::{Decoder, TimeBase};
 use early_ftrace_format::event::Event as Full;
 use early_ftrace_format::word::LOWEST_FUNCTION;
 
-use crate::trace_dir::{Block, Gap};
+use crate::trace_dir::{self, Block, Gap, Output};
 
 /// One event in 16 bytes: the frequent kinds are here whole, the others are in [`Batch::rare`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,58 +101,124 @@ impl Batch {
     /// Decodes `block` into this batch, in place of what was there. A run whose word range lies
     /// outside the block (a damaged index) becomes a gap.
     pub fn fill(&mut self, block: &Block) {
-        self.clear();
-        self.events.reserve(block.words.len());
+        let mut filling = Filling::new(self);
         for run in &block.runs {
             let Some(words) = block.words.get(run.words.clone()) else {
-                self.gap = Some(Gap { offset: 0, reason: format!("chunk {} lies outside its block", run.seq) });
+                let reason = format!("chunk {} lies outside its block", run.seq);
+                filling.batch.gap = Some(Gap { offset: 0, reason });
                 break;
             };
-            let from = self.events.len();
-            self.decode(run.tsc, words);
-            self.words += words.len() as u64;
-            let events = from..self.events.len();
-            self.runs.push(Run { seq: run.seq, tsc: run.tsc, lost: run.lost, pid: run.pid, depth: run.depth, events });
+            filling.open(run);
+            words.iter().for_each(|&word| trace_dir::put(&mut filling, word));
+            filling.close(run);
         }
     }
+}
 
-    fn decode(&mut self, tsc: u64, words: &[u64]) {
-        let mut decoder = Decoder::new(tsc);
-        // Slots that were never used stand at the end of the last chunk; only those before the last
-        // written one are damage.
-        let used = words.iter().rposition(|&word| word as u32 != 0).map_or(0, |last| last + 1);
-        let mut weight = 0;
-        for &word in &words[..used] {
-            match decoder.push(word) {
-                Some(Full::Leaf { site, start, end }) => {
-                    weight += 2;
-                    let extra = end.wrapping_sub(start) as u32;
-                    self.events.push(Event { time: start, code: site as u32, extra });
-                }
-                Some(Full::Entry { site, time }) => {
-                    weight += 1;
-                    self.events.push(Event { time, code: site as u32, extra: Event::ENTRY });
-                }
-                Some(Full::Exit { time }) => {
-                    weight += 1;
-                    self.events.push(Event { time, code: Event::EXIT, extra: 0 });
-                }
-                Some(other) => self.push_rare(Rare::Event(other), decoder.base().anchor),
-                None if word as u32 == 0 => self.push_rare(Rare::Unwritten, decoder.base().anchor),
-                None => {}
-            }
-        }
-        self.weight += weight;
+/// A batch that takes a block's words.
+pub struct Filling<'a> {
+    batch: &'a mut Batch,
+    decoder: Decoder,
+    /// Time base of the run, while the decoder does not need it.
+    base: TimeBase,
+    /// Slots without a word since the last word.
+    unwritten: usize,
+    /// The first event of the run, and the first rare one.
+    from: (usize, usize),
+    leaves: u64,
+}
+
+impl<'a> Filling<'a> {
+    /// Empties the batch.
+    pub fn new(batch: &'a mut Batch) -> Filling<'a> {
+        batch.clear();
+        Filling { batch, decoder: Decoder::default(), base: TimeBase::default(), unwritten: 0, from: (0, 0), leaves: 0 }
     }
 
+    /// The block has turned out to be damaged: there is a gap in its place.
+    pub fn fail(self, gap: Gap) {
+        self.batch.clear();
+        self.batch.gap = Some(gap);
+    }
+
+    #[inline(always)]
+    fn push(&mut self, event: Event) {
+        if self.unwritten > 0 {
+            self.damage();
+        }
+        self.batch.events.push(event);
+    }
+
+    /// Slots amid words are damage; those that were never used, at the end of the last chunk, are not.
     #[cold]
-    fn push_rare(&mut self, rare: Rare, anchor: u64) {
+    #[inline(never)]
+    fn damage(&mut self) {
+        for _ in 0..std::mem::take(&mut self.unwritten) {
+            self.push_rare(Rare::Unwritten);
+        }
+    }
+
+    fn push_rare(&mut self, rare: Rare) {
         let time = match rare {
             Rare::Event(Full::Switch { time, .. } | Full::End { time, .. } | Full::Mark { time, .. }) => time,
-            _ => anchor,
+            _ => self.base.anchor,
         };
-        self.events.push(Event { time, code: Event::RARE, extra: self.rare.len() as u32 });
-        self.rare.push(rare);
+        let extra = self.batch.rare.len() as u32;
+        self.batch.events.push(Event { time, code: Event::RARE, extra });
+        self.batch.rare.push(rare);
+    }
+}
+
+impl Output for Filling<'_> {
+    fn open(&mut self, run: &trace_dir::Run) {
+        self.decoder = Decoder::new(run.tsc);
+        self.base = self.decoder.base();
+        self.unwritten = 0;
+        self.leaves = 0;
+        self.from = (self.batch.events.len(), self.batch.rare.len());
+        self.batch.events.reserve(run.words.len());
+    }
+
+    #[inline(always)]
+    fn entry(&mut self, site: u32, time: u32) {
+        let time = self.base.entry(time);
+        self.push(Event { time, code: site, extra: Event::ENTRY });
+    }
+
+    #[inline(always)]
+    fn exit(&mut self, time: u32) {
+        let time = self.base.exit(time);
+        self.push(Event { time, code: Event::EXIT, extra: 0 });
+    }
+
+    #[inline(always)]
+    fn leaf(&mut self, site: u32, end: u16, ticks: u32) {
+        let time = self.base.leaf(end).wrapping_sub(u64::from(ticks));
+        self.push(Event { time, code: site, extra: ticks });
+        self.leaves += 1;
+    }
+
+    #[inline(never)]
+    fn other(&mut self, word: u64) {
+        if word as u32 == 0 {
+            self.unwritten += 1;
+            return;
+        }
+        self.damage();
+        *self.decoder.base_mut() = self.base;
+        let event = self.decoder.push(word);
+        self.base = self.decoder.base();
+        if let Some(event) = event {
+            self.push_rare(Rare::Event(event));
+        }
+    }
+
+    fn close(&mut self, run: &trace_dir::Run) {
+        let batch = &mut *self.batch;
+        batch.words += run.words.len() as u64;
+        let events = self.from.0..batch.events.len();
+        batch.weight += (events.len() - (batch.rare.len() - self.from.1)) as u64 + self.leaves;
+        batch.runs.push(Run { seq: run.seq, tsc: run.tsc, lost: run.lost, pid: run.pid, depth: run.depth, events });
     }
 }
 

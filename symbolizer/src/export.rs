@@ -10,11 +10,22 @@
 //! All times are since the trace began, in nanoseconds; if the speed of the trace's clock is not known, in
 //! ticks, and [`Head::clock`] says so.
 
+pub mod callgrind;
+pub mod chrome;
+pub mod ctf;
+pub mod directory;
 pub mod drive;
+pub mod firefox;
+pub mod flamegraph;
 pub mod folded;
+pub mod html;
 pub mod json_lines;
+pub mod lanes;
 #[cfg(feature = "parquet")]
 pub mod parquet;
+pub mod perfetto;
+pub mod trace_dat;
+pub mod uftrace;
 
 use std::fmt;
 use std::io;
@@ -67,6 +78,15 @@ pub struct TaskHead {
     pub name: String,
     /// The CPU whose idle task it is.
     pub idle: Option<u32>,
+}
+
+/// Number of the process that the kernel is, where a format wants one, and all tasks its threads; no process has
+/// it (`PID_MAX_LIMIT`).
+pub const KERNEL_PID: u32 = 4 << 20;
+
+/// A task's number as a thread: its pid; for idle tasks, which all have pid 0, one that no task has.
+pub fn tid(task: &TaskHead) -> u32 {
+    task.idle.map_or(task.pid, |cpu| (KERNEL_PID + 1).saturating_add(cpu))
 }
 
 /// Where something happens.

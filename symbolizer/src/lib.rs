@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! From a guest's memory to a report. The tour, in the order that data flows:
 //! [`capture`] -> [`trace_dir`] -> [`decode`] -> [`calltree`] -> [`resolve`] -> [`report`]
-//! or [`export`], for other tools.
+//! or [`export`], for other tools; [`explore`] is a report to walk through.
 //! decode knows no DWARF; report and export know no raw bytes; only main prints. [`compare`] puts reports of several
 //! boots next to each other. [`options`] stands beside them: what a kernel's command line asks for; and [`suggest`]:
 //! what it should ask for next time.
@@ -10,9 +10,11 @@ pub mod calltree;
 pub mod capture;
 pub mod compare;
 pub mod decode;
+pub mod explore;
 pub mod export;
 pub mod options;
 pub mod report;
 pub mod resolve;
 pub mod suggest;
 pub mod trace_dir;
+pub mod trace_index;

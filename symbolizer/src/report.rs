@@ -5,15 +5,20 @@
 //!
 //! The tour: [`names`] names the functions that were hit; [`model`] puts all that a report says into
 //! plain data, [`levels`] the boot by its phases and initcalls; [`text`] (with [`sections`],
-//! [`levels_text`], [`style`] and [`units`]) and [`json`] (with `levels_json`) write it; [`tree`] prints
-//! calls as they end, with no model.
+//! [`levels_text`], [`style`] and [`units`]) and [`json`] (with `levels_json`) write it; [`overhead`] what of it
+//! is the recorder's own cost; [`tree`] prints calls as they end, with no model; [`graph`] is the callers and
+//! callees of one function, which [`graph_text`] and [`graph_json`] write.
 
+pub mod graph;
+pub mod graph_json;
+pub mod graph_text;
 pub mod json;
 pub mod levels;
 mod levels_json;
 pub mod levels_text;
 pub mod model;
 pub mod names;
+pub mod overhead;
 pub mod sections;
 pub mod style;
 pub mod text;

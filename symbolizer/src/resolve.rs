@@ -4,33 +4,45 @@
 //!
 //! The tour:
 //! 1. [`image`]: the file, mapped; its build ID and its list of call sites;
-//! 2. [`slide`]: how far KASLR moved the kernel;
-//! 3. [`symbols`]: the ELF symbols, which give the outermost name (they know `.isra` and `.constprop`
+//! 2. [`kernel`]: all that is asked of a kernel, and where the answer comes from;
+//! 3. [`cache`] and [`table`]: from the last time, in a file that is searched as it is;
+//! 4. [`slide`]: how far KASLR moved the kernel;
+//! 5. [`symbols`]: the ELF symbols, which give the outermost name (they know `.isra` and `.constprop`
 //!    clones, aliases, and functions without DWARF);
-//! 4. [`lines`]: DWARF, for files, lines and inlined functions;
-//! 5. [`inlined`]: the functions inside a function, from the same;
-//! 6. [`ko`]: the same of a module's file, and [`module_files`]: where such files are;
-//! 7. [`initcalls`]: what the tables of initcalls say of their functions;
-//! 8. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
+//! 6. [`debug`] and `units`: the sections of DWARF, and which of its units have code at an address;
+//! 7. [`lines`]: files and lines from there;
+//! 8. [`frames`] and [`inlined`]: the functions inside a function, from the same;
+//! 9. [`ko`]: the same of a module's file, and [`module_files`]: where such files are;
+//! 10. [`initcalls`]: what the tables of initcalls say of their functions;
+//! 11. [`tree`]: from a path in DWARF to a path in the kernel's source tree.
 
+pub mod cache;
+pub mod debug;
+pub mod frames;
 pub mod image;
 pub mod initcalls;
 pub mod inlined;
+pub mod kernel;
 pub mod ko;
 pub mod lines;
 pub mod module_files;
 pub mod slide;
 pub mod symbols;
+pub mod table;
 pub mod tree;
+mod units;
 
 use std::path::PathBuf;
 
+pub use cache::Cache;
+pub use frames::Frame;
 pub use image::Vmlinux;
 pub use inlined::Inlined;
-pub use lines::{Place, Want};
+pub use kernel::Kernel;
+pub use lines::{Place, Places, Want};
 pub use module_files::{Missing, ModuleFiles};
 pub use slide::Slide;
-pub use symbols::{Symbol, Symbols};
+pub use symbols::{Found, Symbol, Symbols};
 
 /// What can be wrong with a vmlinux.
 #[derive(Debug, thiserror::Error)]

@@ -5,18 +5,26 @@
 mod integration {
     mod capture;
     mod errors;
+    mod explore;
+    mod explore_terminal;
     mod fake_guest;
     mod filters;
     mod fixture;
     mod golden;
+    mod graph;
+    mod html;
     mod levels;
     mod llvm;
     mod merge;
     mod modules;
+    mod names_cache;
     mod options_command;
+    mod overhead;
     mod record_command;
     mod report;
+    mod resolve;
     mod suggest;
+    mod sums;
     mod synthetic;
     mod trace_dir;
     mod trace_versions;

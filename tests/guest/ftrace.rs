@@ -13,6 +13,8 @@ pub struct Asked {
     /// `eft.twice`: init is to do its work twice, so that what a tracer does once can be told from what it does
     /// each time.
     pub twice: bool,
+    /// `eft.work=N`: so many more rounds of its work, for a long boot.
+    pub work: usize,
 }
 
 /// Reads the command line, and begins.
@@ -20,7 +22,9 @@ pub fn begin() -> Asked {
     let mut line = [0; 4096];
     let length = read_file(b"/proc/cmdline\0", &mut line);
     let has = |wanted: &[u8]| line[..length].split(|byte| byte.is_ascii_whitespace()).any(|word| word == wanted);
-    let asked = Asked { graph: has(b"eft.graph"), stats: has(b"eft.stats"), twice: has(b"eft.twice") };
+    let mut words = line[..length].split(|byte| byte.is_ascii_whitespace());
+    let work = words.find_map(|word| word.strip_prefix(b"eft.work=")).map_or(0, number);
+    let asked = Asked { graph: has(b"eft.graph"), stats: has(b"eft.stats"), twice: has(b"eft.twice"), work };
     if asked.graph || asked.stats {
         let (kind, place) = (b"tracefs\0", b"/sys/kernel/tracing\0");
         let arguments = [kind.as_ptr() as usize, place.as_ptr() as usize, kind.as_ptr() as usize, 0, 0, 0];
@@ -36,6 +40,12 @@ pub fn begin() -> Asked {
         sys::close(fd as usize);
     }
     asked
+}
+
+/// The decimal number that a text begins with.
+fn number(text: &[u8]) -> usize {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |sum: usize, digit| sum.saturating_mul(10).saturating_add(usize::from(digit - b'0')))
 }
 
 /// Shows what was asked for.

@@ -51,7 +51,7 @@ extern "C" fn main(argc: usize) -> ! {
     memory();
     sockets();
     threads();
-    if ftrace.twice {
+    for _ in 0..usize::from(ftrace.twice) + ftrace.work {
         read_kernel_files();
         files();
         processes();

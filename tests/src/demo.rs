@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! `cargo xtask demo`: from nothing to the report of a traced boot, and the commands with which a
-//! reader goes on. In: a kernel. Out: the report on stdout, the trace in a directory. Never here: a
+//! reader goes on. In: a kernel. Out: the report on stdout, the trace and a page in a directory. Never here: a
 //! shortcut past what a user would type.
 
 use std::path::Path;
@@ -61,7 +61,16 @@ pub fn run(kernel: &Kernel, cpus: u32, keep: Option<&Path>) -> Result<bool> {
     if !status.success() {
         bail!("symbolize: {status}; its messages are above");
     }
+    let page = directory.join("boot.html");
+    let mut write = recording::report(&symbolize, &trace, &vmlinux);
+    write.arg("-o").arg(&page);
+    steps.step(format_args!("the report as a page: {}", shown(&write)));
+    let status = write.status().context("cannot run symbolize")?;
+    if !status.success() {
+        bail!("symbolize: {status}; its messages are above");
+    }
     steps.step(format_args!("done; the trace stays in {}", trace.display()));
+    steps.step(format_args!("to look at it in a browser: {}", page.display()));
     Ok(whole)
 }
 

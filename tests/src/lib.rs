@@ -11,13 +11,14 @@
 //! 6. [`demo`], [`bench`](mod@bench) and [`checks`]: the commands themselves.
 //!
 //! Beside it stand [`image`] (what a vmlinux says about its call sites) and [`witness`] (boots that a
-//! QEMU plugin counts), and [`python`] (outside readers of exports), for the bench and for the tests under
+//! QEMU plugin counts), and [`python`] (outside readers of exports), [`browser`] (which [`pictures`] uses, too), for the bench and for the tests under
 //! `tests/system/`.
 //!
 //! Never here: knowledge of the trace format or of kernel internals; the commands drive `symbolize`
 //! as a user would.
 
 pub mod bench;
+pub mod browser;
 pub mod checks;
 pub mod debian;
 pub mod demo;
@@ -26,6 +27,7 @@ pub mod initrd;
 pub mod kernel_build;
 pub mod kernels;
 pub mod machine;
+pub mod pictures;
 pub mod python;
 pub mod recording;
 pub mod steps;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use xtask::kernel_build::{self, Flavour};
 use xtask::kernels::Kernel;
 use xtask::steps::Steps;
-use xtask::{bench, checks, demo};
+use xtask::{bench, checks, demo, pictures};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Demo, tests and measurements of early-ftrace", long_about = None)]
@@ -62,6 +62,10 @@ What stands after -- goes to `cargo test --workspace`.")]
 
   cargo xtask bench levels
   cargo xtask bench in-tree
+  cargo xtask bench overhead
+  cargo xtask bench scale
+  cargo xtask bench names
+  cargo xtask bench readers
 
 Prints a table and writes target/bench/summary.json (of a part: its own file). Exit code 1 if a
 target is missed.")]
@@ -88,6 +92,22 @@ changed for is taken from the cache, $XDG_CACHE_HOME/early-ftrace, by default ~/
         #[arg(long, default_value = "6.1", value_name = "SERIES")]
         series: String,
     },
+    /// Take the pictures of the HTML report that the README shows
+    #[command(after_help = "Examples:
+  cargo xtask pictures
+  cargo xtask pictures --page target/demo/boot.html --out /tmp/pictures
+
+Without --page it runs the demo first. Chromium takes the pictures, light and dark.")]
+    Pictures {
+        #[command(flatten)]
+        kernel: KernelArgs,
+        /// Of this page
+        #[arg(long, value_name = "FILE")]
+        page: Option<PathBuf>,
+        /// Where to [default: symbolizer/pictures]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Rewrite the golden files from what the code prints now
     #[command(after_help = "Examples:
   cargo xtask bless && git diff
@@ -110,6 +130,14 @@ enum Part {
     Levels,
     /// A kernel from source, with the tracer in its tree
     InTree,
+    /// What of the recorder's own cost --correct leaves in the times
+    Overhead,
+    /// Reports of boots of 10, 100 and 322 million events
+    Scale,
+    /// Addresses to names, beside llvm-symbolizer and addr2line
+    Names,
+    /// Reading a trace, beside trace-cmd, babeltrace2 and uftrace
+    Readers,
 }
 
 #[derive(clap::Args)]
@@ -147,6 +175,11 @@ fn main() -> ExitCode {
         Command::Bench { part: Part::Levels, kernel } => bench::levels::run(&kernel.into()),
         Command::Kernel { plain, series } => kernel(&series, if plain { Flavour::Plain } else { Flavour::Hypergraph }),
         Command::Bench { part: Part::InTree, kernel } => bench::intree::run(&kernel.kernel),
+        Command::Bench { part: Part::Overhead, kernel } => bench::overhead::run(&kernel.into()),
+        Command::Bench { part: Part::Scale, kernel } => bench::scale::run(&kernel.into()),
+        Command::Pictures { kernel, page, out } => pictures::run(&kernel.into(), page.as_deref(), out.as_deref()),
+        Command::Bench { part: Part::Names, kernel } => bench::names::run(&kernel.into()),
+        Command::Bench { part: Part::Readers, kernel } => bench::readers::run(&kernel.into()),
         Command::Bless => checks::bless(),
         Command::Ci => checks::ci(),
     };

@@ -77,10 +77,11 @@ pub fn untraced(boot: &mut Command, name: &str) -> Result<String> {
     Ok(console)
 }
 
-/// `symbolize TRACE VMLINUX`: the report.
+/// `symbolize TRACE VMLINUX`: the report, which keeps no names: what is measured or tested must not hang on what ran
+/// before.
 pub fn report(symbolize: &Path, trace: &Path, vmlinux: &Path) -> Command {
     let mut command = Command::new(symbolize);
-    command.arg(trace).arg(vmlinux).stdin(Stdio::null());
+    command.arg(trace).arg(vmlinux).stdin(Stdio::null()).env("EFT_NAMES_CACHE", "off");
     command
 }
 

@@ -30,6 +30,10 @@ pub const DPKG: Tool = Tool { program: "dpkg-deb", package: "dpkg", numbered: fa
 pub const TAR: Tool = Tool { program: "tar", package: "tar", numbered: false };
 /// The resolver that ours is compared with.
 pub const LLVM_SYMBOLIZER: Tool = Tool { program: "llvm-symbolizer", package: "llvm", numbered: true };
+/// GNU's resolver, beside it in the bench.
+pub const ADDR2LINE: Tool = Tool { program: "addr2line", package: "binutils", numbered: false };
+/// That of elfutils, where it is installed.
+pub const EU_ADDR2LINE: Tool = Tool { program: "eu-addr2line", package: "elfutils", numbered: false };
 
 /// Kbuild's.
 const MAKE: Tool = Tool { program: "make", package: "make", numbered: false };
@@ -77,6 +81,8 @@ pub const TEST: &[Tool] = &[
     PYTHON,
     VENV,
 ];
+/// What takes pictures.
+pub const PICTURES: &[Tool] = &[CHROMIUM];
 /// What builds a kernel.
 pub const KERNEL: &[Tool] = &[GCC, BINUTILS, DPKG, TAR, MAKE, FLEX, BISON, BC, XZ, LIBELF, LIBSSL];
 

@@ -29,6 +29,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("resolve", &["trace_dir", "decode", "calltree"]),
     ("report", &["trace_dir", "decode", "calltree", "resolve", "options"]),
     ("export", &["trace_dir", "decode", "calltree", "resolve", "report"]),
+    // A report to walk through.
+    ("explore", &["calltree", "resolve", "report"]),
     ("compare", &["trace_dir", "decode", "calltree", "resolve", "report"]),
     // Beside the others: the kernel's command line in words.
     ("options", &[]),
@@ -37,7 +39,19 @@ const MODULES: &[(&str, &[&str])] = &[
     // The commands drive all of them, and nobody looks at the commands.
     (
         "cli",
-        &["capture", "trace_dir", "decode", "calltree", "resolve", "report", "export", "compare", "options", "suggest"],
+        &[
+            "capture",
+            "trace_dir",
+            "decode",
+            "calltree",
+            "resolve",
+            "report",
+            "export",
+            "explore",
+            "compare",
+            "options",
+            "suggest",
+        ],
     ),
 ];
 
@@ -46,11 +60,23 @@ const MODULES: &[(&str, &[&str])] = &[
 const UNKNOWN: &[(&[&str], &[&str])] = &[
     (&["capture", "trace_dir", "decode", "calltree"], &["gimli::", "addr2line::"]),
     (
-        &["report", "export", "compare", "options", "suggest"],
+        &["report", "export", "explore", "compare", "options", "suggest"],
         &["EntryWord", "LeafWord", "SwitchWord", "ControlWord", "zerocopy::", "zstd::", "gimli::", "addr2line::"],
     ),
     (
-        &["capture", "trace_dir", "decode", "calltree", "resolve", "report", "export", "compare", "options", "suggest"],
+        &[
+            "capture",
+            "trace_dir",
+            "decode",
+            "calltree",
+            "resolve",
+            "report",
+            "export",
+            "explore",
+            "compare",
+            "options",
+            "suggest",
+        ],
         &["println!", "eprintln!", "print!(", "eprint!("],
     ),
 ];

@@ -4,12 +4,15 @@
 //! under `tests/fuzz/corpus`, written by `cargo xtask bless` and compared else. (The ELF files there
 //! come from `tests/fuzz/tiny`, the others are written by hand.)
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use early_ftrace_format::encode::Encoder;
 use early_ftrace_format::event::Event;
 use early_ftrace_format::shared::{CHUNK_MAGIC, CHUNK_SIZE, ChunkHeader, CpuControl, Header, MAGIC, POLICY_WAIT};
 use early_ftrace_format::word::{EndReason, Kind, LOWEST_FUNCTION, control};
+use symbolizer::resolve::Symbol;
+use symbolizer::resolve::table::{self, Contents, Nameless, Spot, Table};
 use symbolizer::trace_dir::{Existing, Meta, TraceWriter};
 use xtask::workspace;
 use zerocopy::{FromZeros, IntoBytes};
@@ -142,18 +145,46 @@ fn region(change: impl Fn(&mut Header, &mut [CpuControl; 2], &mut [ChunkHeader; 
     bytes
 }
 
+/// A table of names with one of each kind of entry. `size` is that of its functions.
+fn names(size: u64, text: &str) -> Vec<u8> {
+    let symbol = |number, name| Symbol { address: site(number) - 5, size, name: Cow::Borrowed(name), aliases: 1 };
+    let symbols = [symbol(1, "start_kernel"), symbol(2, text), symbol(3, "rest_init")];
+    let file = Some(table::Path { full: "/build/init/main.c", relative: "init/main.c" });
+    let spot = Spot { file, line: Some(936), column: Some(1) };
+    let table = Table::build(&Contents {
+        build_id: "0123",
+        layout: 0x1234_5678,
+        text_start: Some(site(0) - 5),
+        root: "/build/",
+        functions: symbols.iter().map(|symbol| (symbol, spot)).collect(),
+        longest: size,
+        nameless: vec![(site(9) - 5, Nameless { name: Some("weak"), spot })],
+        sites: Some(&[site(1) - 5, site(2) - 5, site(9) - 5]),
+        kmods: vec![(site(2) - 5, "acpi")],
+    });
+    table.expect("a small table").bytes().concat()
+}
+
 /// Target, name, content.
 fn made() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let one = file(&[hostile()]);
     let file = file(&[honest(), hostile(), honest()]);
     let valid = region(|_, _, _| {});
+    let index = crate::fuzz::index::valid();
+    let kept = names(16, "setup_arch");
     vec![
+        ("names", "truncated", kept[..kept.len() - 30].to_vec()),
+        ("names", "valid", kept),
+        ("names", "hostile", names(u64::MAX, "\x1b[2J\u{fffd}")),
         ("words", "valid", with_time(&honest())),
         ("words", "truncated", with_time(&honest())[..61].to_vec()),
         ("words", "hostile", with_time(&hostile())),
         ("trace", "truncated", file[..file.len() - 50].to_vec()),
         ("trace", "valid", file),
         ("trace", "hostile", one),
+        ("index", "truncated", index[..index.len() / 2].to_vec()),
+        ("index", "hostile", index.iter().map(|&byte| if byte == 1 { 0x7f } else { byte }).collect()),
+        ("index", "valid", index),
         ("region", "truncated", valid[..500].to_vec()),
         ("region", "valid", valid),
         (

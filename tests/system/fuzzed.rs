@@ -130,6 +130,11 @@ fn any_vmlinux_gives_names_or_is_refused() {
 }
 
 #[test]
+fn any_kept_table_of_names_answers_or_is_refused() {
+    replay("names", fuzz::names::run, 3_000);
+}
+
+#[test]
 fn any_module_gives_names_or_is_refused() {
     replay("ko", fuzz::ko::run, 300);
 }
@@ -162,4 +167,9 @@ fn any_file_of_a_cpu_is_read_and_reported() {
 #[test]
 fn any_meta_file_is_read_or_refused() {
     replay("meta", fuzz::meta::run, 500);
+}
+
+#[test]
+fn any_index_is_used_or_refused() {
+    replay("index", fuzz::index::run, 1_000);
 }

@@ -2,8 +2,18 @@
 //! What we export, read back by readers that are not ours, one file for each format: what they count must be
 //! what our report counts. In: the shared boot. Never here: formats.
 
+mod callgrind;
+mod chrome;
+mod ctf;
+mod firefox;
+mod flamegraph;
 mod fleet;
 mod folded;
+mod html;
+mod json_lines;
+mod perfetto;
+mod trace_dat;
+mod uftrace;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -77,6 +77,11 @@ impl Decoder {
         self.base
     }
 
+    /// The same, for who knows what a word is without looking at its bits.
+    pub fn base_mut(&mut self) -> &mut TimeBase {
+        &mut self.base
+    }
+
     /// Takes the next word. `None` where the word says nothing by itself: unwritten slots (the
     /// caller counts those as damage if they are not the end), time stamps, escapes, parts of names.
     #[inline]

@@ -17,6 +17,53 @@ pub const OPTION_PARTS: u16 = 128;
 /// Sections of a module that a mark can name, by their index in the .ko.
 pub const MOST_SECTIONS: u16 = 1 << 13;
 
+/// Calls in each batch that is measured (`Mark::Calibration`). All leaves of one must end within the reach of a
+/// leaf word, also where an emulator needs a thousand ticks for each.
+pub const BATCH: u32 = 32;
+
+/// What was measured of the recorder's own cost: ticks of [`BATCH`] calls, in the fastest of some rounds. A
+/// *leaf* is a function that does nothing, a *pair* a function that only calls such a leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Measured {
+    /// No calls at all: what measuring takes.
+    Empty = 0,
+    /// Leaves that are not traced.
+    PlainLeaves,
+    /// Pairs that are not traced.
+    PlainPairs,
+    /// Traced leaves.
+    Leaves,
+    /// Of these, what their words say that they lasted.
+    LeavesInside,
+    /// Traced pairs.
+    Pairs,
+    /// Of these, from the outer entry to the inner one, as their words say.
+    PairsBefore,
+    /// From the inner entry to the inner exit.
+    PairsInside,
+    /// From the inner exit to the outer one.
+    PairsAfter,
+    /// What measuring took in all, up to this mark: ticks, not of a batch. It is told first.
+    Took,
+}
+
+impl Measured {
+    /// All, in the order of their marks.
+    pub const ALL: [Measured; 10] = [
+        Measured::Took,
+        Measured::Empty,
+        Measured::PlainLeaves,
+        Measured::PlainPairs,
+        Measured::Leaves,
+        Measured::LeavesInside,
+        Measured::Pairs,
+        Measured::PairsBefore,
+        Measured::PairsInside,
+        Measured::PairsAfter,
+    ];
+}
+
 /// A mark. "Value" is the 32-bit value that goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mark {
@@ -48,6 +95,10 @@ pub enum Mark {
     /// A part of that text is not understood, and was left out: `bootlevel::Problem` as a number, below
     /// 64. Value: offset in the text, and length in the upper 16 bits.
     Problem(u8),
+    /// What the recorder costs, told where the trace begins, and again when that has changed: a [`Measured`] as a
+    /// number, below 16.
+    /// Value: ticks.
+    Calibration(u8),
     /// A mark of a later version.
     Unknown(u16),
 }
@@ -61,6 +112,7 @@ const IRQ_EXIT: u16 = 0x111;
 const MODULE_LOADED: u16 = 0x120;
 const MODULE_NAME: u16 = 0x130;
 const MODULE_BUILD_ID: u16 = 0x140;
+const CALIBRATION: u16 = 0x160;
 const PROBLEM: u16 = 0x180;
 const OPTION: u16 = 0x200;
 const SECTION_ADDRESS: u16 = 0x2000;
@@ -80,6 +132,7 @@ impl Mark {
             Mark::ModuleLoaded => MODULE_LOADED,
             Mark::ModuleName(part) => MODULE_NAME | part & 15,
             Mark::ModuleBuildId(part) => MODULE_BUILD_ID | part & 7,
+            Mark::Calibration(what) => CALIBRATION | what as u16 & 15,
             Mark::Problem(problem) => PROBLEM | problem as u16 & 63,
             Mark::Option(part) => OPTION | part & (OPTION_PARTS - 1),
             Mark::SectionAddress(index) => SECTION_ADDRESS | index & (MOST_SECTIONS - 1),
@@ -101,6 +154,7 @@ impl Mark {
             MODULE_LOADED => Mark::ModuleLoaded,
             0x130..0x13e => Mark::ModuleName(code - MODULE_NAME),
             0x140..0x145 => Mark::ModuleBuildId(code - MODULE_BUILD_ID),
+            0x160..0x170 => Mark::Calibration((code - CALIBRATION) as u8),
             0x180..0x1c0 => Mark::Problem((code - PROBLEM) as u8),
             0x200..0x280 => Mark::Option(code - OPTION),
             0x2000..0x4000 => Mark::SectionAddress(code - SECTION_ADDRESS),

@@ -3,7 +3,7 @@
 
 use crate::harness::{Machine, run};
 use early_ftrace_format::event::Event;
-use early_ftrace_format::mark::Mark;
+use early_ftrace_format::mark::{Mark, Measured};
 use early_ftrace_format::shared::{POLICY_DROP, POLICY_WAIT, State};
 
 const RET: u8 = 0xc3;
@@ -38,9 +38,49 @@ fn without_options_all_is_recorded_and_the_first_mark_says_so() {
             _ => None,
         })
         .collect();
-    assert_eq!(marks, [(Mark::Option(0), 0), (Mark::Phase(bootlevel::Phase::Start as u8), 0)]);
+    let (first, measured) = marks.split_at(2);
+    assert_eq!(first, [(Mark::Option(0), 0), (Mark::Phase(bootlevel::Phase::Start as u8), 0)]);
+    check_calibration(measured);
     assert_ne!(machine.header().phase_began[bootlevel::Phase::Start as usize], 0);
     assert_eq!(machine.header().state, State::On as u32);
+}
+
+/// What the guest has measured of itself: a batch costs more with the trampolines than without, and its
+/// parts fit into the whole.
+fn check_calibration(marks: &[(Mark, u32)]) {
+    let numbers: Vec<_> = marks.iter().map(|&(mark, _)| mark).collect();
+    assert_eq!(numbers, Measured::ALL.map(|what| Mark::Calibration(what as u8)));
+    let at = |what: Measured| marks.iter().find(|mark| mark.0 == Mark::Calibration(what as u8));
+    let of = |what: Measured| at(what).map(|mark| mark.1).expect("all are there");
+    let none = of(Measured::Empty);
+    assert!(of(Measured::Leaves) > of(Measured::PlainLeaves), "{marks:?}");
+    assert!(of(Measured::Pairs) > of(Measured::PlainPairs), "{marks:?}");
+    assert!(of(Measured::Pairs) > of(Measured::Leaves), "{marks:?}");
+    assert!(none < of(Measured::Leaves) && of(Measured::LeavesInside) < of(Measured::Leaves), "{marks:?}");
+    let parts = of(Measured::PairsBefore) + of(Measured::PairsInside) + of(Measured::PairsAfter);
+    assert!(parts < of(Measured::Pairs), "{marks:?}");
+    assert!(of(Measured::Took) > of(Measured::Pairs), "{marks:?}");
+}
+
+/// With a stack of three frames there is no room for a call in a call: the measured calls have a stack of
+/// their own.
+#[test]
+fn what_is_measured_does_not_depend_on_the_depth_asked_for() {
+    let mut machine = Machine::new(4, POLICY_DROP, 0);
+    machine.command_line("hypergraph=depth:1");
+    let leaf = machine.traced(&[RET]);
+    run(leaf, 0, 0);
+    let marks: Vec<_> = machine
+        .all_events()
+        .0
+        .iter()
+        .filter_map(|event| match *event {
+            Event::Mark { mark: mark @ Mark::Calibration(_), value, .. } => Some((mark, value)),
+            _ => None,
+        })
+        .collect();
+    check_calibration(&marks);
+    assert_eq!(machine.depth(), 0);
 }
 
 #[test]

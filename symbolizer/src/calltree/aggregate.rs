@@ -94,6 +94,9 @@ pub struct Aggregate<'a> {
     /// Tables by function: idling, then each slot of [`Timeline`]. A table is as long as its last use
     /// needed.
     tables: Vec<Vec<Figures>>,
+    /// While a task is attached: the table that counts, taken out of `tables`, and whether it is.
+    current: Vec<Figures>,
+    attached: bool,
     /// For each function.
     pub unfinished: Vec<Unfinished>,
     /// The longest calls whose time was not mostly that of one call in them, longest first, one of
@@ -102,6 +105,8 @@ pub struct Aggregate<'a> {
     /// For each task: self time and number of the calls that passed the filter, not idling (0) and
     /// idling (1).
     pub tasks: Vec<[(u64, u64); 2]>,
+    /// The same of the attached task.
+    sums: [(u64, u64); 2],
     /// For each task that is not attached: where it stands.
     stands: Vec<Stand>,
     /// Where the attached one stands.
@@ -131,7 +136,7 @@ struct Stand {
     credits: Vec<(u64, u64)>,
     /// Slot of its last stretch.
     slot: Option<usize>,
-    /// It has begun to idle.
+    /// It idled in its last stretch.
     idles: bool,
 }
 
@@ -142,9 +147,12 @@ impl<'a> Aggregate<'a> {
             filter,
             timeline: Timeline::default(),
             tables: vec![Vec::new(); 1 + SLOTS],
+            current: Vec::new(),
+            attached: false,
             unfinished: Vec::new(),
             longest: Vec::new(),
             tasks: Vec::new(),
+            sums: [(0, 0); 2],
             stands: Vec::new(),
             stand: Stand::default(),
             active: Vec::new(),
@@ -193,6 +201,7 @@ impl<'a> Aggregate<'a> {
 
     /// Makes the table of `slot` (or of idling) the one that counts.
     fn turn_to(&mut self, slot: usize) {
+        self.put_back();
         self.slot = slot;
         let table = if self.idle == 1 { IDLE } else { FIRST + slot };
         let functions = self.active.len();
@@ -201,8 +210,17 @@ impl<'a> Aggregate<'a> {
         // No room for another line: phases are not told apart any more.
         let full = more > 0 && table > FIRST && lines + more > MOST_LINES;
         self.table = if full { FIRST } else { table };
-        if self.tables[self.table].len() < functions {
-            self.tables[self.table].resize(functions, Figures::default());
+        self.current = std::mem::take(&mut self.tables[self.table]);
+        self.attached = true;
+        if self.current.len() < functions {
+            self.current.resize(functions, Figures::default());
+        }
+    }
+
+    /// The table that counts goes back to the others.
+    fn put_back(&mut self) {
+        if std::mem::take(&mut self.attached) {
+            self.tables[self.table] = std::mem::take(&mut self.current);
         }
     }
 
@@ -210,7 +228,8 @@ impl<'a> Aggregate<'a> {
     #[cold]
     #[inline(never)]
     fn turn(&mut self, frames: &[Frame], time: u64) {
-        while time >= self.until {
+        // The end of time is no begin of a phase.
+        while time >= self.until && self.until < u64::MAX {
             if self.idle == 0 {
                 self.credit(frames, self.until);
             }
@@ -252,12 +271,14 @@ impl<'a> Aggregate<'a> {
             if !self.filter.open_passes(frame, depth, &mut inside) || total < self.filter.min() {
                 continue;
             }
-            let before = std::mem::replace(&mut self.stand.credits[depth], (own, total));
+            // A leaf call beyond the begin of a phase is taken from its caller as a whole.
+            let before = self.stand.credits[depth];
+            self.stand.credits[depth] = (own.max(before.0), total.max(before.1));
             let (own, total) = (own.saturating_sub(before.0), total.saturating_sub(before.1));
-            let figures = &mut self.tables[self.table][frame.function.index()];
+            let figures = &mut self.current[frame.function.index()];
             figures.own = figures.own.saturating_add(own);
             figures.total = figures.total.saturating_add(if outermost { total } else { 0 });
-            let sum = &mut self.tasks[self.task.index()][0].0;
+            let sum = &mut self.sums[0].0;
             *sum = sum.saturating_add(own);
         }
     }
@@ -299,7 +320,8 @@ impl Sink for Aggregate<'_> {
 
     fn function(&mut self, _function: Function, site: Site<'_>) {
         self.filter.function(site);
-        self.tables[self.table].push(Figures::default());
+        let table = if self.attached { &mut self.current } else { &mut self.tables[self.table] };
+        table.push(Figures::default());
         self.unfinished.push(Unfinished::default());
         self.active.push(0);
     }
@@ -314,6 +336,7 @@ impl Sink for Aggregate<'_> {
             self.stands.resize(id.index() + 1, Stand::default());
         }
         self.stand = std::mem::take(&mut self.stands[id.index()]);
+        self.sums = self.tasks[id.index()];
         for frame in &task.frames {
             self.active[frame.function.index()] += 1;
         }
@@ -339,13 +362,15 @@ impl Sink for Aggregate<'_> {
             self.idle = 1;
             self.turn_to(slot);
         }
-        self.stand.idles |= idles;
+        self.stand.idles = idles;
     }
 
     fn detach(&mut self, task: &Task) {
         for frame in &task.frames {
             self.active[frame.function.index()] -= 1;
         }
+        self.put_back();
+        self.tasks[self.task.index()] = self.sums;
         self.stands[self.task.index()] = std::mem::take(&mut self.stand);
     }
 
@@ -360,7 +385,7 @@ impl Sink for Aggregate<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn leaf(&mut self, frames: &[Frame], function: Function, start: u64, ticks: u64) {
         if start >= self.until {
             self.turn(frames, start);
@@ -368,7 +393,7 @@ impl Sink for Aggregate<'_> {
         if !self.filter.passes(function, frames.len(), start, ticks, false) {
             return;
         }
-        let figures = &mut self.tables[self.table][function.index()];
+        let figures = &mut self.current[function.index()];
         figures.calls += 1;
         figures.own = figures.own.saturating_add(ticks);
         figures.min = figures.min.min(ticks);
@@ -376,7 +401,7 @@ impl Sink for Aggregate<'_> {
         if self.active[function.index()] == 0 {
             figures.total = figures.total.saturating_add(ticks);
         }
-        let task = &mut self.tasks[self.task.index()][self.idle];
+        let task = &mut self.sums[self.idle & 1];
         task.0 = task.0.saturating_add(ticks);
         task.1 += 1;
         if ticks > self.bar && self.idle == 0 {
@@ -405,17 +430,17 @@ impl Sink for Aggregate<'_> {
         if !passes {
             return;
         }
-        let figures = &mut self.tables[self.table][index];
+        let figures = &mut self.current[index];
         figures.own = figures.own.saturating_add(own);
         if self.active[index] == 0 {
             figures.total = figures.total.saturating_add(total);
         }
-        let task = &mut self.tasks[self.task.index()];
-        task[self.idle].0 = task[self.idle].0.saturating_add(own);
-        task[began_idle].1 += 1;
+        let task = &mut self.sums;
+        task[self.idle & 1].0 = task[self.idle & 1].0.saturating_add(own);
+        task[began_idle & 1].1 += 1;
         // A table that has no line for it had no room.
-        let began = if self.tables[began].len() > index { began } else { self.table };
-        let figures = &mut self.tables[began][index];
+        let other = if began == self.table { None } else { self.tables[began].get_mut(index) };
+        let figures = other.unwrap_or(figures);
         figures.calls += 1;
         match call.how {
             How::Returned => {
@@ -429,6 +454,17 @@ impl Sink for Aggregate<'_> {
             How::Cut => self.unfinished[index].cut += 1,
             How::Open => self.unfinished[index].open += 1,
         }
+    }
+
+    fn wants(&self, from: u64, to: u64) -> bool {
+        self.filter.wants(from, to)
+    }
+
+    fn may_miss(&self, id: TaskId, task: &Task, from: u64, to: u64) -> bool {
+        // Where a phase begins, or idling, the time of its open calls so far is credited.
+        let slot = Some(self.timeline.at(from).0);
+        let last = self.stands.get(id.index()).and_then(|stand| stand.slot);
+        task.idle.is_none() && slot == last && slot == Some(self.timeline.at(to).0)
     }
 
     fn mark(&mut self, task: &Task, time: u64, mark: Mark, _value: u32) {

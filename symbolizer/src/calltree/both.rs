@@ -65,4 +65,12 @@ impl<A: Sink, B: Sink> Sink for Both<'_, A, B> {
         self.0.ran(task, from, to);
         self.1.ran(task, from, to);
     }
+
+    fn wants(&self, from: u64, to: u64) -> bool {
+        self.0.wants(from, to) || self.1.wants(from, to)
+    }
+
+    fn may_miss(&self, id: TaskId, task: &Task, from: u64, to: u64) -> bool {
+        self.0.may_miss(id, task, from, to) && self.1.may_miss(id, task, from, to)
+    }
 }

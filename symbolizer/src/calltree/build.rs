@@ -21,6 +21,7 @@ use early_ftrace_format::event::Event as Full;
 use early_ftrace_format::mark::Mark;
 use early_ftrace_format::word::KERNEL_HIGH;
 
+use super::checkpoint::Notes;
 use super::cursor::{Cursor, Next};
 use super::modules::Modules;
 use super::sink::{Call, How, Note, Sink};
@@ -36,44 +37,98 @@ const MOST_FRAMES: usize = 1 << 14;
 /// Most gaps that are kept with their text; all are counted.
 const MOST_GAPS: usize = 1000;
 
-struct Builder<'s, S> {
-    sink: &'s mut S,
-    tasks: Tasks,
-    totals: Totals,
+pub(super) struct Builder<'s, S> {
+    pub(super) sink: &'s mut S,
+    pub(super) tasks: Tasks,
+    pub(super) totals: Totals,
+    /// Earliest begin of a call since somebody has set this to the maximum.
+    pub(super) least: u64,
+}
+
+/// Which CPU's turn it is.
+#[derive(Default)]
+pub(super) struct Turns {
+    /// Times at which those that wait go on, and their streams.
+    pub(super) queue: BinaryHeap<Reverse<(u64, usize)>>,
+    /// The one that goes on before all others, and when.
+    pub(super) current: Option<(u64, usize)>,
+    /// Turns so far.
+    pub(super) count: u64,
+}
+
+impl Turns {
+    fn take(&mut self) -> Option<usize> {
+        let (_, stream) = self.current.take().or_else(|| self.queue.pop().map(|Reverse(next)| next))?;
+        self.count += 1;
+        Some(stream)
+    }
+
+    /// A stream that had its turn goes on at `time`.
+    fn back(&mut self, time: u64, stream: usize) {
+        if self.queue.peek().is_some_and(|Reverse((other, _))| *other < time) {
+            self.queue.push(Reverse((time, stream)));
+        } else {
+            self.current = Some((time, stream));
+        }
+    }
 }
 
 /// Runs through the whole trace.
-pub fn build<S: Sink>(pipeline: &mut Pipeline<'_>, sink: &mut S, mut progress: impl FnMut(u64)) -> Totals {
-    let mut builder = Builder { sink, tasks: Tasks::default(), totals: Totals::default() };
+pub fn build<S: Sink>(pipeline: &mut Pipeline<'_>, sink: &mut S, progress: impl FnMut(u64)) -> Totals {
+    build_noting(pipeline, sink, None, progress)
+}
+
+/// The same, and notes checkpoints.
+pub fn build_noting<S: Sink>(
+    pipeline: &mut Pipeline<'_>,
+    sink: &mut S,
+    mut notes: Option<&mut Notes>,
+    mut progress: impl FnMut(u64),
+) -> Totals {
+    let mut builder = Builder { sink, tasks: Tasks::default(), totals: Totals::default(), least: u64::MAX };
     let mut cursors: Vec<Cursor> = (0..pipeline.streams()).map(|s| Cursor::new(s, pipeline.cpu(s))).collect();
-    let mut queue = BinaryHeap::new();
+    let mut turns = Turns::default();
     for cursor in &mut cursors {
         // Up to the first chunk: that sets the time at which the CPU comes into play.
         if let Some(time) = builder.advance(cursor, pipeline) {
-            queue.push(Reverse((time, cursor.stream)));
+            turns.queue.push(Reverse((time, cursor.stream)));
         }
     }
-    let first = queue.peek().map_or(0, |Reverse((time, _))| *time);
+    let first = turns.queue.peek().map_or(0, |Reverse((time, _))| *time);
     builder.totals.first = first;
     builder.sink.begin(first);
     let mut reported = 0;
-    while let Some(Reverse((_, stream))) = queue.pop() {
-        let cursor = &mut cursors[stream];
-        while let Some(time) = builder.advance(cursor, pipeline) {
-            if queue.peek().is_some_and(|Reverse((other, _))| *other < time) {
-                queue.push(Reverse((time, stream)));
-                break;
-            }
+    loop {
+        if let Some(notes) = &mut notes
+            && notes.is_due(builder.totals.words)
+        {
+            notes.note(&mut builder, &cursors, &turns);
         }
         if builder.totals.words - reported > 1 << 20 {
             reported = builder.totals.words;
             progress(reported);
         }
+        if !builder.turn(&mut cursors, &mut turns, pipeline) {
+            break;
+        }
+    }
+    if let Some(notes) = notes {
+        notes.end(&builder, &cursors);
     }
     builder.finish(&cursors)
 }
 
 impl<S: Sink> Builder<'_, S> {
+    /// Handles one segment of the CPU whose turn it is. False if there is none.
+    #[inline]
+    pub(super) fn turn(&mut self, cursors: &mut [Cursor], turns: &mut Turns, pipeline: &mut Pipeline<'_>) -> bool {
+        let Some(stream) = turns.take() else { return false };
+        if let Some(time) = self.advance(&mut cursors[stream], pipeline) {
+            turns.back(time, stream);
+        }
+        true
+    }
+
     /// Handles one segment. The start time of the next one, or `None` at the end of the stream.
     fn advance(&mut self, cursor: &mut Cursor, pipeline: &mut Pipeline<'_>) -> Option<u64> {
         match std::mem::replace(&mut cursor.next, Next::Resume) {
@@ -113,6 +168,7 @@ impl<S: Sink> Builder<'_, S> {
             self.gap(cursor, Some(gap.offset), gap.reason);
         }
         let used = std::mem::take(&mut cursor.batch);
+        cursor.loaded = false;
         let Some(batch) = pipeline.next(cursor.stream, used) else {
             if cursor.lossy {
                 self.switch_out(cursor, cursor.now);
@@ -122,6 +178,7 @@ impl<S: Sink> Builder<'_, S> {
             return false;
         };
         cursor.batch = batch;
+        (cursor.loaded, cursor.taken) = (true, cursor.taken + 1);
         cursor.run = 0;
         cursor.opened = false;
         self.totals.events += cursor.batch.weight;
@@ -207,6 +264,7 @@ impl<S: Sink> Builder<'_, S> {
         let sink = &mut *self.sink;
         let (sites, modules) = (&mut self.totals.sites, &self.totals.modules);
         let mut now = cursor.now;
+        let mut least = self.least;
         let mut calls = 0;
         let events = &cursor.batch.events[cursor.at..end];
         let mut done = events.len();
@@ -215,6 +273,7 @@ impl<S: Sink> Builder<'_, S> {
                 let known = sites.function(event.code);
                 let function = known.unwrap_or_else(|| new_function(sink, sites, modules, event));
                 calls += 1;
+                least = least.min(event.time);
                 if event.extra == Event::ENTRY {
                     if task.frames.len() >= MOST_FRAMES {
                         done = index;
@@ -252,6 +311,7 @@ impl<S: Sink> Builder<'_, S> {
             }
         }
         task.calls += calls;
+        self.least = least;
         cursor.now = now;
         cursor.at += done;
         if done == events.len() {
@@ -400,7 +460,7 @@ impl<S: Sink> Builder<'_, S> {
         self.sink.detach(&self.tasks.all[id.index()]);
     }
 
-    fn finish(mut self, cursors: &[Cursor]) -> Totals {
+    pub(super) fn finish(mut self, cursors: &[Cursor]) -> Totals {
         for cursor in cursors {
             self.totals.last = self.totals.last.max(cursor.now);
             if cursor.current.is_some() || cursor.seq > 0 {

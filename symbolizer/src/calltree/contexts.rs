@@ -6,7 +6,9 @@
 //!
 //! A call counts where it began. Where a phase begins amid open calls their time so far stays with the
 //! phase before, and they get nodes of their own in the new one: what `kernel_init` has in each phase is
-//! told apart. The total of a node is the self time of all nodes below it and its own.
+//! told apart. The total of a node is that of its calls, with what the filter leaves out of them. It may be
+//! a little less than its self time and the totals of the nodes below it: clocks are read one after the other,
+//! and short calls may seem to last longer than what called them.
 
 use std::collections::HashMap;
 
@@ -56,11 +58,17 @@ pub struct Node {
     pub calls: u64,
     /// On-CPU time without that of the calls made from it.
     pub own: u64,
+    /// On-CPU time with it; a call inside another call of this node cannot be.
+    pub spent: u64,
     /// The longest of the calls, with what it called.
     pub longest: u64,
 }
 
 impl Node {
+    fn new(parent: u32, function: u32) -> Node {
+        Node { parent, function, calls: 0, own: 0, spent: 0, longest: 0 }
+    }
+
     /// [`Node::function`] of a group's root.
     pub const ROOT: u32 = u32::MAX;
     /// [`Node::function`] of what found no room: calls of any functions.
@@ -74,8 +82,8 @@ struct Open {
     node: u32,
     /// Where it began.
     home: u32,
-    /// Self time that nodes have already.
-    credited: u64,
+    /// Self time and time that nodes have already.
+    credited: (u64, u64),
     /// It can pass the filter. If not, it has no node of its own, and `node` is its caller's.
     passes: bool,
 }
@@ -139,6 +147,10 @@ impl<'a> Contexts<'a> {
         // A node comes after its caller's.
         for index in (0..nodes.len()).rev() {
             let parent = nodes[index].parent as usize;
+            // What found no room was counted with all that it called, again and again.
+            if !matches!(nodes[index].function, Node::ROOT | Node::REST) {
+                totals[index] = nodes[index].spent;
+            }
             if parent != index {
                 totals[parent] = totals[parent].saturating_add(totals[index]);
             }
@@ -155,7 +167,7 @@ impl<'a> Contexts<'a> {
             return root;
         }
         let root = self.nodes.len() as u32;
-        self.nodes.push(Node { parent: root, function: Node::ROOT, calls: 0, own: 0, longest: 0 });
+        self.nodes.push(Node::new(root, Node::ROOT));
         self.groups.push((group, root));
         self.roots.insert(group, root);
         root
@@ -179,7 +191,7 @@ impl<'a> Contexts<'a> {
             return node;
         }
         let node = self.nodes.len() as u32;
-        self.nodes.push(Node { parent, function, calls: 0, own: 0, longest: 0 });
+        self.nodes.push(Node::new(parent, function));
         self.children.insert(parent, function, node);
         node
     }
@@ -203,8 +215,10 @@ impl<'a> Contexts<'a> {
             let inner = frames.get(depth + 1).map_or(0, elapsed);
             let own = total.saturating_sub(frame.children).saturating_sub(inner);
             let node = &mut self.nodes[open.node as usize];
-            node.own = node.own.saturating_add(own.saturating_sub(open.credited));
-            open.credited = open.credited.max(own);
+            let (before, spent) = open.credited;
+            node.own = node.own.saturating_add(own.saturating_sub(before));
+            node.spent = node.spent.saturating_add(total.saturating_sub(spent));
+            open.credited = (own.max(before), total.max(spent));
         }
     }
 
@@ -224,7 +238,8 @@ impl<'a> Contexts<'a> {
     #[cold]
     #[inline(never)]
     fn turn(&mut self, frames: &[Frame], time: u64) {
-        while time >= self.until {
+        // The end of time is no begin of a phase.
+        while time >= self.until && self.until < u64::MAX {
             self.credit(frames, self.until);
             (self.slot, self.until) = self.timeline.at(self.until);
             self.move_open(frames);
@@ -300,7 +315,7 @@ impl Sink for Contexts<'_> {
         let passes = self.filter.may_pass(frame.function, around.len(), frame.start, true);
         let parent = self.top();
         let node = if passes { self.child(parent, frame.function) } else { parent };
-        self.stand.open.push(Open { node, home: node, credited: 0, passes });
+        self.stand.open.push(Open { node, home: node, credited: (0, 0), passes });
     }
 
     #[inline]
@@ -313,6 +328,7 @@ impl Sink for Contexts<'_> {
             let node = &mut self.nodes[node as usize];
             node.calls += 1;
             node.own = node.own.saturating_add(ticks);
+            node.spent = node.spent.saturating_add(ticks);
             node.longest = node.longest.max(ticks);
         }
     }
@@ -330,18 +346,23 @@ impl Sink for Contexts<'_> {
             home.calls += 1;
             home.longest = home.longest.max(call.total);
             let node = &mut self.nodes[open.node as usize];
-            node.own = node.own.saturating_add(call.own.saturating_sub(open.credited));
+            node.own = node.own.saturating_add(call.own.saturating_sub(open.credited.0));
+            node.spent = node.spent.saturating_add(call.total.saturating_sub(open.credited.1));
         }
     }
 
-    fn mark(&mut self, _task: &Task, time: u64, mark: Mark, _value: u32) {
+    fn mark(&mut self, task: &Task, time: u64, mark: Mark, _value: u32) {
         if let Mark::Phase(number) = mark
             && let Some(phase) = bootlevel::Phase::from_u8(number)
             && self.grouping.phases
             && self.timeline.learn(phase, time)
         {
-            // From the next call on.
-            self.until = self.until.min(time);
+            // The phase that the mark has taught begins now; one that was known may have begun.
+            let next = self.timeline.starts().iter().find(|start| start.0 as usize > self.slot);
+            self.until = next.map_or(u64::MAX, |start| start.1);
+            if time >= self.until {
+                self.turn(&task.frames, time);
+            }
         }
     }
 }
@@ -351,7 +372,7 @@ impl Sink for Contexts<'_> {
 pub struct Merged {
     /// Callers before those whom they call.
     pub nodes: Vec<Node>,
-    /// For each node: its self time and that of all below it.
+    /// For each node: time of its calls with what they called; of a root, that of what is below it.
     pub totals: Vec<u64>,
     /// The roots, in order of appearance.
     pub groups: Vec<(Group, u32)>,
@@ -365,7 +386,7 @@ impl Merged {
     /// # Errors
     /// The first one of `visit`.
     pub fn visit<E>(&self, mut visit: impl FnMut(&Group, &[u32], usize) -> Result<(), E>) -> Result<(), E> {
-        let calls = self.calls_below();
+        let live = self.live();
         let mut order: Vec<u32> = (0..self.nodes.len() as u32).collect();
         let key = |&index: &u32| {
             let (node, total) = (&self.nodes[index as usize], self.totals[index as usize]);
@@ -383,7 +404,7 @@ impl Merged {
             todo.extend(below(*root).map(|node| (node, 0usize)));
             while let Some((node, depth)) = todo.pop() {
                 let index = node as usize;
-                if calls[index] == 0 && self.totals[index] == 0 {
+                if !live[index] {
                     continue;
                 }
                 stack.truncate(depth);
@@ -393,6 +414,15 @@ impl Merged {
             }
         }
         Ok(())
+    }
+
+    /// For each node: whether calls or time are in it or below it.
+    fn live(&self) -> Vec<bool> {
+        let mut live: Vec<bool> = self.nodes.iter().map(|node| node.calls > 0 || node.spent > 0).collect();
+        for index in (0..self.nodes.len()).rev() {
+            live[self.nodes[index].parent as usize] |= live[index];
+        }
+        live
     }
 
     /// For each node: its calls and those of all below it.
@@ -459,3 +489,6 @@ impl Children {
         self.used += 1;
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -9,6 +9,7 @@ use super::task::TaskId;
 use crate::decode::{Batch, Event, Rare};
 
 /// What a CPU does next, at the time for which it waits in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Goes on with the current task.
     Resume,
@@ -24,6 +25,10 @@ pub(super) struct Cursor {
     pub(super) stream: usize,
     pub(super) cpu: u32,
     pub(super) batch: Batch,
+    /// Pieces of the stream that were taken so far.
+    pub(super) taken: usize,
+    /// `batch` is the last of them; false before the first and behind the last one.
+    pub(super) loaded: bool,
     pub(super) run: usize,
     /// Next event, as an index into the batch.
     pub(super) at: usize,
@@ -48,6 +53,8 @@ impl Cursor {
             stream,
             cpu,
             batch: Batch::default(),
+            taken: 0,
+            loaded: false,
             run: 0,
             at: 0,
             opened: false,

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! Which calls a sink wants. In: what the user asked for, and the state of the stretch that is
 //! attached. Out: yes or no for each call. Never here: parsing of the command line, printing.
+//!
+//! Of a call that moves to another CPU, or whose task changes its name, it counts where it began: so each
+//! sink that sees the same calls gets the same answer, when they begin as well as when they end.
 
 use std::ops::Range;
 
@@ -47,7 +50,7 @@ pub struct Wanted {
     /// Calls that begin in one of these spans of time, in ticks of the counter itself; in order, and none
     /// reaches into the next.
     pub spans: Option<Vec<Range<u64>>>,
-    /// Calls on these CPUs.
+    /// Calls that begin on these CPUs.
     pub cpus: Option<Vec<u32>>,
     /// Calls of tasks that have such a name, then or at their end.
     pub tasks: Option<Globs>,
@@ -75,6 +78,7 @@ impl Wanted {
 }
 
 /// A [`Wanted`] at work: keeps what holds for each function and for the stretch.
+#[derive(Clone)]
 pub struct Filter<'a> {
     wanted: Wanted,
     name_of: NameOf<'a>,
@@ -86,13 +90,32 @@ pub struct Filter<'a> {
     stretch: bool,
     /// Open frames that open an inside.
     inside: usize,
+    /// Stretches differ: the open frames of the attached task remember in which kind they began.
+    by_stretch: bool,
+    task: usize,
+    began: Vec<bool>,
+    /// The same of the tasks that are not attached.
+    waiting: Vec<Vec<bool>>,
 }
 
 impl<'a> Filter<'a> {
     /// A filter; `name_of` is asked once for each function.
     pub fn new(wanted: Wanted, name_of: NameOf<'a>) -> Filter<'a> {
         let everything = wanted.is_everything();
-        Filter { wanted, name_of, everything, flags: Vec::new(), begin: 0, stretch: true, inside: 0 }
+        let by_stretch = wanted.cpus.is_some() || wanted.tasks.is_some() || !wanted.pids.is_empty();
+        Filter {
+            wanted,
+            name_of,
+            everything,
+            flags: Vec::new(),
+            begin: 0,
+            stretch: true,
+            inside: 0,
+            by_stretch,
+            task: 0,
+            began: Vec::new(),
+            waiting: Vec::new(),
+        }
     }
 
     /// The trace begins at this time.
@@ -127,6 +150,15 @@ impl<'a> Filter<'a> {
             });
         self.stretch = by_task && cpus.as_ref().is_none_or(|cpus| cpus.contains(&cpu));
         self.inside = task.frames.iter().filter(|frame| self.flags[frame.function.index()].1).count();
+        if self.by_stretch {
+            let most = self.task.max(id.index());
+            if self.waiting.len() <= most {
+                self.waiting.resize(most + 1, Vec::new());
+            }
+            self.waiting[self.task] = std::mem::take(&mut self.began);
+            self.began = std::mem::take(&mut self.waiting[id.index()]);
+            self.task = id.index();
+        }
     }
 
     /// A call begins.
@@ -134,6 +166,9 @@ impl<'a> Filter<'a> {
     pub fn enter(&mut self, frame: &Frame) {
         if !self.everything {
             self.inside += usize::from(self.flags[frame.function.index()].1);
+            if self.by_stretch {
+                self.began.push(self.stretch);
+            }
         }
     }
 
@@ -142,7 +177,13 @@ impl<'a> Filter<'a> {
     pub fn leave(&mut self, function: Function) {
         if !self.everything {
             self.inside -= usize::from(self.flags[function.index()].1);
+            self.began.pop();
         }
+    }
+
+    /// Whether the open frame at a depth began in a stretch that is wanted.
+    fn began(&self, depth: usize) -> bool {
+        !self.by_stretch || self.began.get(depth).copied().unwrap_or(false)
     }
 
     /// Whether a call with `depth` frames under it is wanted. `open`: it has a frame that
@@ -158,7 +199,8 @@ impl<'a> Filter<'a> {
             return true;
         }
         let (name, opens) = self.flags[function.index()];
-        self.stretch && name && (self.inside > 0 || (!open && opens)) && self.conditions(depth, start)
+        let began = if open { self.began(depth) } else { self.stretch };
+        began && name && (self.inside > 0 || (!open && opens)) && self.conditions(depth, start)
     }
 
     /// Whether an open frame of the stretch is wanted, before its duration is known. Frames are asked
@@ -169,7 +211,14 @@ impl<'a> Filter<'a> {
         }
         let (name, opens) = self.flags[frame.function.index()];
         *inside |= opens;
-        self.stretch && name && *inside && self.conditions(depth, frame.start)
+        self.began(depth) && name && *inside && self.conditions(depth, frame.start)
+    }
+
+    /// Whether one of these frames, the outermost ones, opens an inside: what [`Filter::open_passes`] is to
+    /// begin with for the next one.
+    pub fn opens_inside(&self, outermost: &[Frame]) -> bool {
+        // With no inside asked for, each frame opens one for itself.
+        self.wanted.inside.is_some() && outermost.iter().any(|frame| self.flags[frame.function.index()].1)
     }
 
     /// What hangs on where and when a call begins.
@@ -184,12 +233,28 @@ impl<'a> Filter<'a> {
             })
     }
 
+    /// Whether it is asked when calls begin.
+    pub fn is_of_times(&self) -> bool {
+        self.wanted.from.is_some() || self.wanted.to.is_some() || self.wanted.spans.is_some()
+    }
+
+    /// Whether a call that begins at such a time, `from` to `to`, can be wanted.
+    pub fn wants(&self, from: u64, to: u64) -> bool {
+        let (since, until) = (from.saturating_sub(self.begin), to.saturating_sub(self.begin));
+        self.wanted.from.is_none_or(|wanted| until >= wanted)
+            && self.wanted.to.is_none_or(|wanted| since < wanted)
+            && self.wanted.spans.as_ref().is_none_or(|spans| {
+                let reaches = |span: &Range<u64>| span.start <= to && from < span.end;
+                spans.iter().any(reaches)
+            })
+    }
+
     /// The shortest call that is wanted.
     pub fn min(&self) -> u64 {
         self.wanted.min.unwrap_or(0)
     }
 
-    /// Whether calls of the stretch can be wanted at all.
+    /// Whether calls that begin in the stretch can be wanted at all.
     pub fn stretch(&self) -> bool {
         self.stretch
     }

@@ -161,7 +161,7 @@ pub struct Levels {
     /// Phase marks that contradict the order of the boot.
     pub bad_marks: u64,
     /// The text after `hypergraph=` as the guest read it, NUL-padded.
-    options: Vec<u8>,
+    pub(super) options: Vec<u8>,
     /// What of it was left out.
     pub problems: Vec<OptionProblem>,
     /// For each task.
@@ -176,8 +176,8 @@ pub struct Levels {
     deferred_work: Option<Function>,
     sites: Vec<u64>,
     /// Sites of those two.
-    async_site: Option<u64>,
-    deferred_site: Option<u64>,
+    pub(super) async_site: Option<u64>,
+    pub(super) deferred_site: Option<u64>,
 }
 
 impl Levels {
@@ -204,6 +204,11 @@ impl Levels {
             async_site,
             deferred_site,
         }
+    }
+
+    /// What [`Levels::new`] was told.
+    pub fn sites(&self) -> [Option<u64>; 2] {
+        [self.async_site, self.deferred_site]
     }
 
     /// The text after `hypergraph=`; bytes that are no text are shown as such.

@@ -8,11 +8,11 @@ use early_ftrace_format::event::Event;
 use proptest::prelude::*;
 
 use super::tests::{chunk, run};
-use crate::trace_dir::{Block, Run};
+use crate::trace_dir::{Block, Gap, Run};
 
 /// One step of the CPU whose turn it is.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+pub(super) enum Step {
     Call(u64),
     Leaf(u64, u64),
     Return,
@@ -24,7 +24,7 @@ enum Step {
     End,
 }
 
-fn steps() -> impl Strategy<Value = Vec<(usize, u64, Step)>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<(usize, u64, Step)>> {
     let step = prop_oneof![
         4 => (0u64..6).prop_map(Step::Call),
         6 => ((0u64..6), prop_oneof![0u64..50, 32_000u64..34_000]).prop_map(|(f, d)| Step::Leaf(f, d)),
@@ -82,98 +82,106 @@ struct Cpu {
     set: u64,
 }
 
+/// What was executed, and how it would be recorded.
+pub(super) struct Execution {
+    sums: HashMap<u64, Sum>,
+    pub(super) streams: Vec<Vec<Result<Block, Gap>>>,
+}
+
+/// Takes the steps, one after the other.
+pub(super) fn execution(steps: Vec<(usize, u64, Step)>) -> Execution {
+    let mut sums: HashMap<u64, Sum> = HashMap::new();
+    let mut now = 1000;
+    // Tasks 0 to 2 are the idle ones of the CPUs.
+    let mut tasks: Vec<Task> =
+        (0..8).map(|n: u32| Task { pid: if n < 3 { 0 } else { n + 40_000 * (n % 2) }, ..Task::default() }).collect();
+    let mut waiting: Vec<usize> = (3..8).collect();
+    let mut cpus: Vec<Cpu> = (0..3).map(|n| Cpu { chunks: vec![(now, 0, Vec::new())], task: n, set: now }).collect();
+    for (cpu, pause, step) in steps {
+        now += pause;
+        let at = cpu;
+        let cpu = &mut cpus[cpu];
+        let task = &mut tasks[cpu.task];
+        task.clock += now - cpu.set;
+        cpu.set = now;
+        match step {
+            Step::Call(function) => {
+                task.stack.push((function, task.clock, 0));
+                cpu.chunks.last_mut().unwrap().2.push(Event::Entry { site: site(function), time: now });
+            }
+            Step::Leaf(function, ticks) => {
+                now += ticks;
+                task.clock += ticks;
+                cpu.set = now;
+                task.count(&mut sums, function, ticks, 0);
+                let event = Event::Leaf { site: site(function), start: now - ticks, end: now };
+                cpu.chunks.last_mut().unwrap().2.push(event);
+            }
+            Step::Return if !task.stack.is_empty() => {
+                task.pop(&mut sums);
+                cpu.chunks.last_mut().unwrap().2.push(Event::Exit { time: now });
+            }
+            Step::Return => {}
+            Step::Switch(number) => {
+                if waiting.is_empty() {
+                    continue;
+                }
+                let next = waiting.remove(number % waiting.len());
+                if cpu.task >= 3 {
+                    waiting.push(cpu.task);
+                }
+                cpu.task = next;
+                let pid = tasks[next].pid;
+                cpu.chunks.last_mut().unwrap().2.push(Event::Switch { state: 2, prio: 100, pid, time: now });
+            }
+            Step::Chunk => cpu.chunks.push((now, task.pid, Vec::new())),
+            Step::End if cpu.task >= 3 => {
+                // Its note stands before the last switch; the time of a note is that of the event before.
+                let marker = Event::Leaf { site: site(99), start: now, end: now };
+                task.count(&mut sums, 99, 0, 0);
+                while !task.stack.is_empty() {
+                    task.pop(&mut sums);
+                }
+                let events = &mut cpu.chunks.last_mut().unwrap().2;
+                events.push(marker);
+                events.push(Event::Ended { pid: task.pid });
+                events.push(Event::Switch { state: 64, prio: 120, pid: 0, time: now });
+                // The pid may come again, as another task.
+                let pid = task.pid;
+                tasks[cpu.task] = Task { pid, ..Task::default() };
+                waiting.push(cpu.task);
+                cpu.task = at;
+            }
+            Step::End => {
+                // An idle task has no end. Something must happen, or the trace ends before this.
+                task.count(&mut sums, 98, 0, 0);
+                let event = Event::Leaf { site: site(98), start: now, end: now };
+                cpu.chunks.last_mut().unwrap().2.push(event);
+            }
+        }
+    }
+    // What is open at the end counts up to the last event of the CPU where its task ran.
+    for task in &mut tasks {
+        while !task.stack.is_empty() {
+            task.pop(&mut sums);
+        }
+    }
+
+    let streams = cpus
+        .iter()
+        .map(|cpu| {
+            (0u64..).zip(&cpu.chunks).map(|(seq, (tsc, pid, events))| chunk(seq, *tsc, 0, *pid, events)).collect()
+        })
+        .collect();
+    Execution { sums, streams }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn aggregates_equal_the_model(steps in steps()) {
-        let mut sums: HashMap<u64, Sum> = HashMap::new();
-        let mut now = 1000;
-        // Tasks 0 to 2 are the idle ones of the CPUs.
-        let mut tasks: Vec<Task> =
-            (0..8).map(|n: u32| Task { pid: if n < 3 { 0 } else { n + 40_000 * (n % 2) }, ..Task::default() }).collect();
-        let mut waiting: Vec<usize> = (3..8).collect();
-        let mut cpus: Vec<Cpu> =
-            (0..3).map(|n| Cpu { chunks: vec![(now, 0, Vec::new())], task: n, set: now }).collect();
-        for (cpu, pause, step) in steps {
-            now += pause;
-            let at = cpu;
-            let cpu = &mut cpus[cpu];
-            let task = &mut tasks[cpu.task];
-            task.clock += now - cpu.set;
-            cpu.set = now;
-            match step {
-                Step::Call(function) => {
-                    task.stack.push((function, task.clock, 0));
-                    cpu.chunks.last_mut().unwrap().2.push(Event::Entry { site: site(function), time: now });
-                }
-                Step::Leaf(function, ticks) => {
-                    now += ticks;
-                    task.clock += ticks;
-                    cpu.set = now;
-                    task.count(&mut sums, function, ticks, 0);
-                    let event = Event::Leaf { site: site(function), start: now - ticks, end: now };
-                    cpu.chunks.last_mut().unwrap().2.push(event);
-                }
-                Step::Return if !task.stack.is_empty() => {
-                    task.pop(&mut sums);
-                    cpu.chunks.last_mut().unwrap().2.push(Event::Exit { time: now });
-                }
-                Step::Return => {}
-                Step::Switch(number) => {
-                    if waiting.is_empty() {
-                        continue;
-                    }
-                    let next = waiting.remove(number % waiting.len());
-                    if cpu.task >= 3 {
-                        waiting.push(cpu.task);
-                    }
-                    cpu.task = next;
-                    let pid = tasks[next].pid;
-                    cpu.chunks.last_mut().unwrap().2.push(Event::Switch { state: 2, prio: 100, pid, time: now });
-                }
-                Step::Chunk => cpu.chunks.push((now, task.pid, Vec::new())),
-                Step::End if cpu.task >= 3 => {
-                    // Its note stands before the last switch; the time of a note is that of the event before.
-                    let marker = Event::Leaf { site: site(99), start: now, end: now };
-                    task.count(&mut sums, 99, 0, 0);
-                    while !task.stack.is_empty() {
-                        task.pop(&mut sums);
-                    }
-                    let events = &mut cpu.chunks.last_mut().unwrap().2;
-                    events.push(marker);
-                    events.push(Event::Ended { pid: task.pid });
-                    events.push(Event::Switch { state: 64, prio: 120, pid: 0, time: now });
-                    // The pid may come again, as another task.
-                    let pid = task.pid;
-                    tasks[cpu.task] = Task { pid, ..Task::default() };
-                    waiting.push(cpu.task);
-                    cpu.task = at;
-                }
-                Step::End => {
-                    // An idle task has no end. Something must happen, or the trace ends before this.
-                    task.count(&mut sums, 98, 0, 0);
-                    let event = Event::Leaf { site: site(98), start: now, end: now };
-                    cpu.chunks.last_mut().unwrap().2.push(event);
-                }
-            }
-        }
-        // What is open at the end counts up to the last event of the CPU where its task ran.
-        for task in &mut tasks {
-            while !task.stack.is_empty() {
-                task.pop(&mut sums);
-            }
-        }
-
-        let streams = cpus
-            .iter()
-            .map(|cpu| {
-                (0u64..)
-                    .zip(&cpu.chunks)
-                    .map(|(seq, (tsc, pid, events))| chunk(seq, *tsc, 0, *pid, events))
-                    .collect()
-            })
-            .collect();
+        let Execution { sums, streams } = execution(steps);
         let built = run(streams);
         prop_assert_eq!(built.totals.orphans, 0);
         prop_assert_eq!(built.totals.mismatches, 0);

@@ -83,6 +83,21 @@ impl Module {
     }
 }
 
+impl Module {
+    /// Whether its sections can be.
+    fn is_possible(&self) -> bool {
+        self.sections.len() <= MOST_SECTIONS
+            && self.sections.iter().all(|section| {
+                let low = section.address as u32;
+                let end = section.size.checked_sub(1).and_then(|last| low.checked_add(last));
+                section.address == KERNEL_HIGH | u64::from(low)
+                    && low >= LOWEST
+                    && section.size <= MOST_BYTES
+                    && end.is_some()
+            })
+    }
+}
+
 /// A description whose end has not come yet.
 #[derive(Debug, Default)]
 struct Open {
@@ -161,6 +176,23 @@ impl Modules {
     pub fn at(&self, site: u32) -> Option<ModuleId> {
         let (_, code) = self.code.range(..=site).next_back()?;
         (site <= code.last).then_some(code.module)
+    }
+
+    /// Whether a description is under way.
+    pub(super) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// As they were when these had been loaded, in this order.
+    pub(super) fn restore(all: &[Module], dropped: u64) -> Option<Modules> {
+        let mut modules = Modules { dropped, ..Modules::default() };
+        for module in all {
+            if modules.all.len() == MOST_MODULES || !module.is_possible() {
+                return None;
+            }
+            modules.load(module.clone());
+        }
+        Some(modules)
     }
 
     /// The module that had code at an address at a time: the one loaded last before it.

@@ -71,6 +71,16 @@ pub trait Sink {
     fn note(&mut self, _cpu: u32, _time: u64, _note: &Note) {}
     /// The attached task wrote a mark, in order with its calls.
     fn mark(&mut self, _task: &Task, _time: u64, _mark: Mark, _value: u32) {}
+    /// Whether calls that begin at such a time, `from` to `to`, may concern it. Where there is an index, what
+    /// concerns no sink is not read.
+    fn wants(&self, _from: u64, _to: u64) -> bool {
+        true
+    }
+    /// Whether a task may run from a time to another unseen by the sink, if none of the task's open calls ends
+    /// in between.
+    fn may_miss(&self, _id: TaskId, _task: &Task, _from: u64, _to: u64) -> bool {
+        true
+    }
     /// A task was on a CPU; comes when it leaves the CPU, outside stretches.
     fn ran(&mut self, _task: &Task, _from: u64, _to: u64) {}
 }
@@ -85,4 +95,7 @@ impl Sink for Nothing {
     fn enter(&mut self, _frames: &[Frame]) {}
     fn leaf(&mut self, _frames: &[Frame], _function: Function, _start: u64, _ticks: u64) {}
     fn leave(&mut self, _frames: &[Frame], _call: &Call) {}
+    fn wants(&self, _from: u64, _to: u64) -> bool {
+        false
+    }
 }

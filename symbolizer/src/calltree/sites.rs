@@ -41,11 +41,13 @@ impl From<u64> for Site<'static> {
 pub const MOST: usize = 1 << 19;
 
 /// A function's site, when it was first seen there, and the module that it belongs to.
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    site: u32,
-    module: Option<ModuleId>,
-    first: u64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) site: u32,
+    pub(super) module: Option<ModuleId>,
+    pub(super) first: u64,
+    /// The module that was known when the site was first seen.
+    pub(super) told: Option<ModuleId>,
 }
 
 /// The sites so far: an open-addressed table with a multiplicative hash. It is looked up once for each
@@ -92,7 +94,7 @@ impl Sites {
             // The one past the limit stands for all the others.
             let new = self.known.len() == MOST;
             if new {
-                self.known.push(Known { site: 0, module: None, first });
+                self.known.push(Known { site: 0, module: None, first, told: None });
             }
             return (Function(MOST as u32), new);
         }
@@ -100,7 +102,7 @@ impl Sites {
             self.grow();
         }
         let number = self.known.len() as u32;
-        self.known.push(Known { site, module, first });
+        self.known.push(Known { site, module, first, told: module });
         self.place(site, number);
         if site >= LOWEST {
             self.upper.insert(site, number);
@@ -127,6 +129,53 @@ impl Sites {
                 }
             }
         }
+    }
+
+    /// What is known of each function, in order of their numbers.
+    pub(super) fn known(&self) -> &[Known] {
+        &self.known
+    }
+
+    /// Numbers of sites that have none just now, since a module that lay there is gone.
+    pub(super) fn forgotten(&self) -> Vec<u32> {
+        let upper = (0..).zip(&self.known).filter(|(_, known)| known.site >= LOWEST);
+        upper.filter(|(_, known)| self.function(known.site).is_none()).map(|(number, _)| number).collect()
+    }
+
+    /// The sites as they were when these functions were known and those sites forgotten.
+    pub(super) fn restore(known: &[Known], forgotten: &[u32]) -> Option<Sites> {
+        let mut sites = Sites::default();
+        for (number, known) in (0..).zip(known) {
+            if number as usize >= MOST {
+                // Stands for all others.
+                sites.known.push(*known);
+                continue;
+            }
+            if known.site == 0 {
+                return None;
+            }
+            // A site that comes again was forgotten in between.
+            sites.remove(known.site);
+            if (sites.known.len() + 1) * 2 > sites.slots.len() {
+                sites.grow();
+            }
+            sites.known.push(*known);
+            sites.place(known.site, number);
+            if known.site >= LOWEST {
+                sites.upper.insert(known.site, number);
+            }
+        }
+        for &number in forgotten {
+            let site = known.get(number as usize)?.site;
+            sites.upper.remove(&site);
+            sites.remove(site);
+        }
+        (known.len() <= MOST + 1).then_some(sites)
+    }
+
+    /// The whole address of a function's site, and the module that it was told to be of.
+    pub(super) fn as_told(known: &Known) -> (u64, Option<ModuleId>) {
+        (full(known.site), known.told)
     }
 
     /// How many functions have a number.

@@ -34,7 +34,7 @@ pub struct Frame {
 }
 
 /// A task. Times in ticks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Task {
     /// The kernel's number; 0 for idle tasks.
     pub pid: u32,
@@ -141,6 +141,26 @@ impl Tasks {
             self.all.push(Task { pid, idle, first: time, cpu, ..Task::default() });
         }
         id
+    }
+
+    /// The first `count` of `known`, of which those in `live` were as they are there, and the others gone.
+    pub(super) fn restore(known: &[Task], count: usize, live: &[(u32, Task)]) -> Option<Tasks> {
+        let gone = |task: &Task| Task { frames: Vec::new(), ended: true, running: None, suspect: 0, ..task.clone() };
+        let mut tasks = Tasks { all: known.get(..count)?.iter().map(gone).collect(), ..Tasks::default() };
+        for (id, task) in live {
+            *tasks.all.get_mut(*id as usize)? = task.clone();
+            if task.ended {
+                continue;
+            }
+            let before = match task.idle {
+                Some(cpu) => tasks.idle.insert(cpu, TaskId(*id)),
+                None => tasks.by_pid.insert(task.pid, TaskId(*id)),
+            };
+            if before.is_some() {
+                return None;
+            }
+        }
+        Some(tasks)
     }
 
     /// The task is gone: its pid, if it comes again, will be another task.

@@ -9,10 +9,11 @@ use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::filter::{Filter, Wanted};
 use symbolizer::calltree::{self, Site};
 use symbolizer::decode::pipeline;
-use symbolizer::report::Names;
 use symbolizer::report::names::CALL;
 use symbolizer::resolve::{ModuleFiles, Vmlinux};
 use symbolizer::trace_dir::TraceDir;
+
+use super::names::Keep;
 
 /// Arguments of `symbolize addresses`.
 #[derive(clap::Args, Debug)]
@@ -30,12 +31,14 @@ pub struct Args {
     /// Go on although the vmlinux is of another kernel than the trace
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    keep: Keep,
 }
 
 /// Runs it; the exit code.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let vmlinux = Vmlinux::open(&args.vmlinux)?;
-    let mut names = Names::open(&vmlinux)?;
+    let mut names = args.keep.names(&vmlinux)?;
     let mut functions = if args.all {
         names.resolve(names.call_sites().unwrap_or_default().into_iter().map(|call| call + CALL))?
     } else {

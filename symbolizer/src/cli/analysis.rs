@@ -4,14 +4,18 @@
 
 use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::both::Both;
+use symbolizer::calltree::build::build_noting;
 use symbolizer::calltree::levels::Levels;
+use symbolizer::calltree::overhead::Subtracted;
+use symbolizer::calltree::partial::Contradiction;
 use symbolizer::calltree::sink::Sink;
-use symbolizer::calltree::{self, Filter, Totals};
+use symbolizer::calltree::{Filter, Totals};
 use symbolizer::decode::pipeline;
 use symbolizer::report::Report;
 use symbolizer::report::levels::Boot;
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::{Coverage, Named};
+use symbolizer::report::overhead::Correction;
 
 use super::phases::Phases;
 use super::source::Opened;
@@ -20,23 +24,63 @@ use super::source::Opened;
 pub struct Analysis<'f> {
     /// What was in the trace.
     pub totals: Totals,
+    subtracted: Option<Subtracted>,
     aggregate: Aggregate<'f>,
     levels: Levels,
 }
 
-/// Runs through the trace; `extra` sees all calls, the sums those that pass `filter`.
+/// Runs through the trace, or those parts of it that concern `filter`; `extra` sees all calls, the sums those
+/// that pass `filter`.
 pub fn run<'f, S: Sink>(opened: &Opened<'_>, filter: Filter<'f>, extra: &mut S, phases: &mut Phases) -> Analysis<'f> {
+    let site = |name| opened.names.site_of(name);
+    let sites = [site("async_run_entry_fn"), site("deferred_probe_work_func")];
+    if filter.is_of_times()
+        && opened.costs.is_none()
+        && !extra.wants(0, u64::MAX)
+        && let Some(found) = parts(opened, filter.clone(), sites, phases)
+    {
+        return found;
+    }
     phases.work("rebuilding calls", opened.words());
     let mut aggregate = Aggregate::new(filter).by_phase(opened.timeline.clone());
-    let site = |name| opened.names.site_of(name);
-    let mut levels = Levels::new(opened.timeline.clone(), site("async_run_entry_fn"), site("deferred_probe_work_func"));
-    let totals = pipeline::run(&opened.trace, |pipeline| {
-        let mut both = Both(&mut aggregate, &mut levels);
-        calltree::build(pipeline, &mut Both(&mut both, extra), |words| phases.at(words))
-    });
+    let mut levels = Levels::new(opened.timeline.clone(), sites[0], sites[1]);
+    let mut notes = opened.index.notes(&opened.trace).filter(|_| opened.costs.is_none());
+    let mut both = Both(&mut aggregate, &mut levels);
+    let mut both = Both(&mut both, extra);
+    let progress = |words| phases.at(words);
+    let (mut totals, subtracted) = match &mut notes {
+        None => opened.run(&mut both, progress),
+        notes => (pipeline::run(&opened.trace, |p| build_noting(p, &mut both, notes.as_mut(), progress)), None),
+    };
     levels.finish(totals.last, &totals.tasks);
     phases.done("decode, rebuild calls");
-    Analysis { totals, aggregate, levels }
+    if let Some(notes) = notes {
+        totals = opened.index.write(&opened.trace, notes, totals, &levels);
+        phases.done("write the index");
+    }
+    Analysis { totals, subtracted, aggregate, levels }
+}
+
+/// The same with the help of an index, which knows what does not hang on the filter.
+fn parts<'f>(
+    opened: &Opened<'_>,
+    filter: Filter<'f>,
+    sites: [Option<u64>; 2],
+    phases: &mut Phases,
+) -> Option<Analysis<'f>> {
+    let (outline, levels) = opened.index.read(&opened.trace, Some(sites))?;
+    phases.done("read the index");
+    let mut aggregate = Aggregate::new(filter).by_phase(opened.timeline.clone());
+    match outline.run(&opened.trace, &mut aggregate) {
+        Ok(read) => {
+            phases.done(&format!("decode {} parts of {}", read.read, read.of));
+            Some(Analysis { totals: outline.into_totals(), subtracted: None, aggregate, levels })
+        }
+        Err(Contradiction) => {
+            anstream::eprintln!("symbolize: warning: the index does not fit the trace, of which all is read now");
+            None
+        }
+    }
 }
 
 impl Analysis<'_> {
@@ -68,6 +112,10 @@ impl Analysis<'_> {
             nameless: opened.names.nameless(),
             boot,
         };
-        Report::new(sources, sort, filtered)
+        let mut report = Report::new(sources, sort, filtered);
+        if let Some(subtracted) = self.subtracted {
+            report.correction = Some(Correction::of(&report, subtracted, &opened.recorded, opened.untraced.as_ref()));
+        }
+        report
     }
 }

@@ -8,9 +8,18 @@ use std::path::{Path, PathBuf};
 use symbolizer::calltree::contexts::Contexts;
 use symbolizer::calltree::sink::Nothing;
 use symbolizer::calltree::{Filter, Site};
+use symbolizer::export::callgrind::Callgrind;
+use symbolizer::export::chrome::Chrome;
+use symbolizer::export::ctf::Ctf;
 use symbolizer::export::drive::{self, Drive};
+use symbolizer::export::firefox::Firefox;
+use symbolizer::export::flamegraph::FlameGraph;
 use symbolizer::export::folded::Folded;
+use symbolizer::export::html::Html;
 use symbolizer::export::json_lines::JsonLines;
+use symbolizer::export::perfetto::Perfetto;
+use symbolizer::export::trace_dat::TraceDat;
+use symbolizer::export::uftrace::Uftrace;
 use symbolizer::export::{Exporter, Grouping, Head, Wants};
 use symbolizer::report::model::Sort;
 
@@ -27,6 +36,24 @@ pub enum Export {
     Folded,
     /// [`JsonLines`].
     JsonLines,
+    /// [`Html`].
+    Html,
+    /// [`FlameGraph`].
+    FlameGraph,
+    /// [`Callgrind`].
+    Callgrind,
+    /// [`Firefox`].
+    Firefox,
+    /// [`Perfetto`].
+    Perfetto,
+    /// [`Chrome`].
+    Chrome,
+    /// [`Ctf`].
+    Ctf,
+    /// [`Uftrace`].
+    Uftrace,
+    /// [`TraceDat`].
+    TraceDat,
     /// `symbolizer::export::parquet`, if it was built.
     Parquet,
 }
@@ -36,7 +63,6 @@ enum Kind {
     /// One file, or standard output.
     Stream(fn(Box<dyn Write>) -> Box<dyn Exporter>),
     /// The same, but no terminal should get it.
-    #[expect(dead_code, reason = "no binary format yet")]
     Binary(fn(Box<dyn Write>) -> Box<dyn Exporter>),
     /// A directory.
     Directory(fn(PathBuf) -> anyhow::Result<Box<dyn Exporter>>),
@@ -48,6 +74,15 @@ impl Export {
         match self {
             Export::Folded => Kind::Stream(|out| Box::new(Folded::new(out))),
             Export::JsonLines => Kind::Stream(|out| Box::new(JsonLines::new(out))),
+            Export::Html => Kind::Stream(|out| Box::new(Html::new(out))),
+            Export::FlameGraph => Kind::Stream(|out| Box::new(FlameGraph::new(out))),
+            Export::Callgrind => Kind::Stream(|out| Box::new(Callgrind::new(out))),
+            Export::Firefox => Kind::Binary(|out| Box::new(Firefox::new(out))),
+            Export::Perfetto => Kind::Binary(|out| Box::new(Perfetto::new(out))),
+            Export::Chrome => Kind::Stream(|out| Box::new(Chrome::new(out))),
+            Export::Ctf => Kind::Directory(|path| Ok(Box::new(Ctf::new(path)?))),
+            Export::Uftrace => Kind::Directory(|path| Ok(Box::new(Uftrace::new(path)?))),
+            Export::TraceDat => Kind::Binary(|out| Box::new(TraceDat::new(out))),
             Export::Parquet => Kind::Directory(parquet),
         }
     }

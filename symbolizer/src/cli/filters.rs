@@ -32,7 +32,7 @@ pub struct Filters {
     /// Only calls that begin before this time since the trace began
     #[arg(long, value_name = "TIME")]
     to: Option<Span>,
-    /// Only calls on these CPUs, e.g. 0,2
+    /// Only calls that begin on these CPUs, e.g. 0,2
     #[arg(long, value_name = "N", value_delimiter = ',')]
     cpu: Vec<u32>,
     /// Only calls that begin in this phase of the boot, e.g. fs or device,late
@@ -45,8 +45,10 @@ pub struct Filters {
 
 /// A duration as the user gives it.
 #[derive(Clone, Copy, Debug)]
-enum Span {
+pub enum Span {
+    /// Nanoseconds.
     Ns(f64),
+    /// Ticks of the trace's clock.
     Ticks(u64),
 }
 
@@ -70,7 +72,8 @@ impl std::str::FromStr for Span {
 }
 
 impl Span {
-    fn ticks(self, clock: Clock) -> anyhow::Result<u64> {
+    /// In ticks.
+    pub fn ticks(self, clock: Clock) -> anyhow::Result<u64> {
         match self {
             Span::Ticks(ticks) => Ok(ticks),
             Span::Ns(ns) => clock.ticks(ns as u64).ok_or_else(|| {
@@ -81,6 +84,11 @@ impl Span {
 }
 
 impl Filters {
+    /// Takes the patterns of --function out, for a command that means something else by them.
+    pub fn take_functions(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.function)
+    }
+
     /// Whether phases must be known to tell what was asked for.
     pub fn by_level(&self) -> bool {
         !self.level.is_empty()
@@ -163,7 +171,7 @@ fn phase(text: &str) -> Result<Phase, String> {
 
 /// A class such as `[ab]` would be taken by its letters, and match nothing; only a module stands in
 /// brackets, behind the name.
-fn globs<'a>(patterns: impl Iterator<Item = &'a String>) -> anyhow::Result<Option<Globs>> {
+pub fn globs<'a>(patterns: impl Iterator<Item = &'a String>) -> anyhow::Result<Option<Globs>> {
     let patterns: Vec<&str> = patterns.map(String::as_str).collect();
     let class = |pattern: &str| {
         let module = pattern.strip_suffix(']').and_then(|rest| rest.split_once(" ["));

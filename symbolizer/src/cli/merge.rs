@@ -30,7 +30,7 @@ use super::filters::Filters;
 use super::output::Output;
 use super::phases::Phases;
 use super::report::width;
-use super::source;
+use super::source::Reading;
 
 /// Lines of a table unless told otherwise.
 const TOP: usize = 15;
@@ -76,12 +76,8 @@ pub struct Args {
     /// Source file and line of each function
     #[arg(long)]
     lines: bool,
-    /// Look for modules' .ko files in and below DIR too, not only where packages put them (may be repeated)
-    #[arg(long, value_name = "DIR")]
-    modules: Vec<PathBuf>,
-    /// Merge boots with different settings, or with a vmlinux of another kernel
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    reading: Reading,
     /// Columns of text [default: those of the terminal, or 100]
     #[arg(long, value_name = "N")]
     width: Option<usize>,
@@ -111,7 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let metas = args.traces.iter().map(|path| Ok((path.display().to_string(), Meta::read(path)?)));
     let metas: Vec<(String, Meta)> = metas.collect::<anyhow::Result<_>>()?;
     let differences = differences(&metas);
-    refuse(&differences, args.force)?;
+    refuse(&differences, args.reading.force)?;
     let unit = match metas.iter().all(|(_, meta)| meta.tsc_khz.is_some_and(|khz| khz > 0)) {
         true => Unit::Nanoseconds,
         false => Unit::Ticks,
@@ -127,7 +123,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         _ => Format::Text,
     });
     if args.lines || format == Format::Json {
-        put_lines(&mut merged, &vmlinux)?;
+        put_lines(&mut merged, args.reading.keep.names(&vmlinux)?)?;
         phases.done("read the DWARF");
     }
     write(args, &merged, format, &output)?;
@@ -187,7 +183,7 @@ fn read(args: &Args, vmlinux: &Vmlinux, unit: Unit, phases: &mut Phases) -> anyh
 
 fn profile(args: &Args, trace: &Path, vmlinux: &Vmlinux, unit: Unit) -> anyhow::Result<(Profile, Option<String>)> {
     let mut phases = Phases::quiet();
-    let mut opened = source::open(trace, vmlinux, &args.modules, args.force, &mut phases)?;
+    let mut opened = args.reading.open(trace, vmlinux, &mut phases)?;
     let wanted = opened.wanted(&args.filters, &mut phases)?;
     let words = args.filters.words(opened.clock)?;
     let name_of = |site: Site<'_>| opened.names.quick(site).name;
@@ -199,8 +195,7 @@ fn profile(args: &Args, trace: &Path, vmlinux: &Vmlinux, unit: Unit) -> anyhow::
 }
 
 /// Files and lines of the kernel's own functions.
-fn put_lines(merged: &mut Merged, vmlinux: &Vmlinux) -> anyhow::Result<()> {
-    let names = Names::open(vmlinux)?;
+fn put_lines(merged: &mut Merged, names: Names<'_>) -> anyhow::Result<()> {
     let mut rows: Vec<_> = merged.functions.iter_mut().filter(|row| row.key.site != 0).collect();
     let named = names.resolve(rows.iter().map(|row| row.key.site.wrapping_add(CALL)))?;
     for (row, named) in rows.iter_mut().zip(named) {

@@ -7,17 +7,23 @@ pub mod analysis;
 pub mod bench_decode;
 pub mod bench_levels;
 pub mod completions;
+pub mod explore;
 pub mod export;
 pub mod filters;
+pub mod graph;
+pub mod index;
 pub mod inject;
 pub mod man;
 pub mod merge;
+pub mod names;
 pub mod options;
 pub mod output;
+pub mod overhead;
 pub mod phases;
 mod progress;
 pub mod record;
 pub mod report;
+pub mod resolve;
 pub mod source;
 pub mod suggest;
 
@@ -29,6 +35,8 @@ Examples:
   symbolize trace/ vmlinux --sort calls --top 30  the functions that were called most
   symbolize trace/ vmlinux --format tree --inside do_basic_setup --min 1ms | less
   symbolize trace/ vmlinux --format json | jq '.functions[0]'
+  symbolize trace/ vmlinux --correct              times without the tracer's own cost
+  symbolize explore trace/ vmlinux                the same to walk through, in the terminal
   symbolize record --help                         how to make a trace
 
 Exit codes: 0 done, 1 a difference found, 2 an error.";
@@ -54,12 +62,18 @@ enum Command {
     Options(options::Args),
     /// Prints the report (the same as with no subcommand)
     Report(report::Args),
+    /// Walks through a trace in the terminal: levels, initcalls, call tree, functions, source
+    Explore(explore::Args),
     /// Merges several boots of one kernel: means and spread of levels, initcalls and functions
     Merge(merge::Args),
+    /// Shows who called a function and what it called, with times
+    Graph(graph::Args),
     /// Names the functions that make most of the events, and a line that leaves them out
     Suggest(suggest::Args),
     /// Prints one line for each function in a trace: address, name, file and line
     Addresses(addresses::Args),
+    /// Names the functions, files and lines of any addresses in a kernel, as addr2line does
+    Resolve(resolve::Args),
     /// Prints completions for a shell
     Completions(completions::Args),
     /// Prints the manual page
@@ -80,9 +94,12 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Inject(args)) => inject::run(args),
         Some(Command::Options(args)) => options::run(&args),
         Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Explore(args)) => explore::run(&args),
         Some(Command::Merge(args)) => merge::run(&args),
+        Some(Command::Graph(args)) => graph::run(args),
         Some(Command::Suggest(args)) => suggest::run(&args),
         Some(Command::Addresses(args)) => addresses::run(&args),
+        Some(Command::Resolve(args)) => resolve::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),
         Some(Command::BenchDecode(args)) => bench_decode::run(&args),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use symbolizer::options::{self, snippet, words};
 use symbolizer::report::Names;
 use symbolizer::report::names::CALL;
-use symbolizer::resolve::Vmlinux;
+use symbolizer::resolve::{Cache, Vmlinux};
 
 /// Bytes of the text that the trace keeps.
 const KEPT: usize = early_ftrace_format::mark::OPTION_PARTS as usize * early_ftrace_format::mark::TEXT_BYTES;
@@ -101,7 +101,7 @@ pub fn complain(line: &str) -> anyhow::Result<bool> {
 /// Names of the functions that can be traced.
 fn functions(path: &Path) -> anyhow::Result<Vec<String>> {
     let vmlinux = Vmlinux::open(path)?;
-    let names = Names::open(&vmlinux)?;
+    let names = Names::cached(&vmlinux, Cache::standard())?;
     let Some(sites) = names.call_sites() else {
         anyhow::bail!("{}: it lists no call sites (__mcount_loc): nothing in it can be traced", path.display());
     };

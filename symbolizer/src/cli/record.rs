@@ -2,6 +2,7 @@
 //! `symbolize record`: boots a traced copy of a kernel in the user's virtual machine and writes what
 //! it does to a trace directory; or, with `--attach`, drains a guest that runs already.
 
+use super::overhead;
 use super::progress::Printer;
 use anyhow::{Context, bail};
 use early_ftrace_format::shared::CHUNK_SIZE;
@@ -69,6 +70,9 @@ pub struct Args {
     /// Drain a guest that runs already; PATH is its memory-backend-file
     #[arg(long, value_name = "PATH", conflicts_with_all = ["vmlinux", "command"])]
     attach: Option<PathBuf>,
+    /// Boot once more with levels alone recorded, to OUTPUT/untraced: what `report --correct` compares with
+    #[arg(long, conflicts_with = "attach")]
+    untraced_too: bool,
     /// Replace a trace that stands at the output already
     #[arg(long)]
     force: bool,
@@ -119,8 +123,23 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let signals = signals()?;
     match &args.attach {
         Some(ram) => attach(&args, ram, existing, signals),
-        None => boot(&args, existing, signals),
+        None => {
+            let code = boot(&args, existing, Arc::clone(&signals))?;
+            if code != 0 || !args.untraced_too {
+                return Ok(code);
+            }
+            eprintln!("symbolize: once more, with levels alone recorded");
+            let again = Args { output: overhead::untraced(&args.output), append: levels_alone(&args.append), ..args };
+            TraceWriter::check(&again.output, existing)?;
+            boot(&again, existing, signals)
+        }
     }
+}
+
+/// The same command line for a boot that is not slowed down by tracing.
+fn levels_alone(line: &str) -> String {
+    let others = line.split_ascii_whitespace().filter(|word| !word.starts_with("hypergraph="));
+    others.chain(["hypergraph=events:initcall"]).collect::<Vec<_>>().join(" ")
 }
 
 /// Counts Ctrl-C and requests to terminate from here on.

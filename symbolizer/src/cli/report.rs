@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use symbolizer::calltree::sink::Nothing;
-use symbolizer::calltree::{self, Filter, Site};
-use symbolizer::decode::pipeline;
+use symbolizer::calltree::{Filter, Site};
 use symbolizer::report::model::Sort;
 use symbolizer::report::names::{CALL, Named};
 use symbolizer::report::text::By;
@@ -83,6 +82,25 @@ enum Format {
     /// A JSON object for each call and mark, one a line (.jsonl)
     #[value(name = "jsonl")]
     JsonLines,
+    /// A page for people, to be opened in a browser (.html)
+    Html,
+    /// A flame graph of levels, tasks and calls, for any browser (.svg)
+    #[value(name = "flamegraph")]
+    FlameGraph,
+    /// A profile for KCachegrind and callgrind_annotate (callgrind.out, .callgrind)
+    Callgrind,
+    /// A profile for profiler.firefox.com (.json.gz)
+    Firefox,
+    /// For ui.perfetto.dev and trace_processor (.pftrace)
+    Perfetto,
+    /// Trace event JSON, for chrome://tracing, ui.perfetto.dev and speedscope
+    Chrome,
+    /// A directory, for Trace Compass (call stack analysis of LTTng-UST) and babeltrace2
+    Ctf,
+    /// A directory, for uftrace (replay, graph, tui)
+    Uftrace,
+    /// A trace.dat, for trace-cmd report and KernelShark (.dat)
+    TraceDat,
     /// Tables of many boots for DuckDB, Spark and the like: symbolizer/PARQUET.md describes them (a directory)
     Parquet,
 }
@@ -95,6 +113,13 @@ impl Format {
             "json" => Format::Json,
             "folded" => Format::Folded,
             "jsonl" | "ndjson" => Format::JsonLines,
+            "dat" => Format::TraceDat,
+            "html" | "htm" => Format::Html,
+            "svg" => Format::FlameGraph,
+            "callgrind" => Format::Callgrind,
+            "gz" if path.file_stem()?.to_str()?.ends_with(".json") => Format::Firefox,
+            "out" if path.file_stem()? == "callgrind" => Format::Callgrind,
+            "pftrace" | "perfetto-trace" => Format::Perfetto,
             _ => return None,
         })
     }
@@ -105,6 +130,15 @@ impl Format {
             Format::Text | Format::Json | Format::Tree => return None,
             Format::Folded => Export::Folded,
             Format::JsonLines => Export::JsonLines,
+            Format::Html => Export::Html,
+            Format::FlameGraph => Export::FlameGraph,
+            Format::Callgrind => Export::Callgrind,
+            Format::Firefox => Export::Firefox,
+            Format::Perfetto => Export::Perfetto,
+            Format::Chrome => Export::Chrome,
+            Format::Ctf => Export::Ctf,
+            Format::Uftrace => Export::Uftrace,
+            Format::TraceDat => Export::TraceDat,
             Format::Parquet => Export::Parquet,
         })
     }
@@ -183,7 +217,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 fn print_tree(args: &Args, opened: &Opened<'_>, filter: Filter<'_>, output: &Output) -> anyhow::Result<()> {
-    let Opened { trace, names, clock, .. } = opened;
+    let Opened { names, clock, .. } = opened;
     // Lines need DWARF, and DWARF is fast for many addresses at once: all that can be called.
     let known: HashMap<u64, Named> = if args.lines {
         let sites = names.call_sites().unwrap_or_default();
@@ -201,7 +235,7 @@ fn print_tree(args: &Args, opened: &Opened<'_>, filter: Filter<'_>, output: &Out
     let colours = output.is_stdout() && choice != anstream::ColorChoice::Never;
     let options = tree::Options { clock: *clock, lines: args.lines, colours };
     let mut tree = tree::Tree::new(output.writer()?, options, filter, &name_of);
-    pipeline::run(trace, |pipeline| calltree::build(pipeline, &mut tree, |_| {}));
+    opened.run(&mut tree, |_| {});
     tree.finish()?;
     Ok(())
 }

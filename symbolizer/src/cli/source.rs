@@ -6,16 +6,22 @@ use std::path::{Path, PathBuf};
 
 use symbolizer::calltree::filter::Wanted;
 use symbolizer::calltree::levels::Levels;
+use symbolizer::calltree::overhead::costs::Costs;
+use symbolizer::calltree::overhead::{Subtracted, build_without};
 use symbolizer::calltree::phases::Timeline;
-use symbolizer::calltree::sink::Nothing;
-use symbolizer::calltree::{self, Task};
+use symbolizer::calltree::sink::{Nothing, Sink};
+use symbolizer::calltree::{Task, Totals};
 use symbolizer::decode::pipeline;
 use symbolizer::report::Names;
+use symbolizer::report::overhead::Reference;
 use symbolizer::report::units::Clock;
 use symbolizer::resolve::{ModuleFiles, Vmlinux};
 use symbolizer::trace_dir::{Meta, TraceDir};
 
 use super::filters::Filters;
+use super::index::Index;
+use super::names::Keep;
+use super::overhead::Overhead;
 use super::phases::Phases;
 
 /// The arguments for it.
@@ -28,12 +34,27 @@ pub struct Source {
     /// The vmlinux with symbols of the kernel that was traced
     #[arg(required = true)]
     vmlinux: Option<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// How traces are read.
+#[derive(clap::Args, Debug)]
+pub struct Reading {
     /// Look for modules' .ko files in and below DIR too, not only where packages put them (may be repeated)
     #[arg(long, value_name = "DIR")]
     modules: Vec<PathBuf>,
-    /// Go on although the vmlinux is of another kernel than the trace
+    /// Go on although the vmlinux is of another kernel than the trace, or boots to merge are not alike
     #[arg(long)]
-    force: bool,
+    pub force: bool,
+    /// Neither read nor write the trace's index, which finds times and levels in large traces
+    #[arg(long)]
+    no_index: bool,
+    /// Names kept from run to run.
+    #[command(flatten)]
+    pub keep: Keep,
+    #[command(flatten)]
+    overhead: Overhead,
 }
 
 /// A trace and the names of its functions.
@@ -46,6 +67,14 @@ pub struct Opened<'a> {
     pub clock: Clock,
     /// The phases of the boot, as far as meta.json knows them.
     pub timeline: Timeline,
+    /// The index beside the trace.
+    pub index: Index,
+    /// The same as recorded, before anything was subtracted.
+    pub recorded: Timeline,
+    /// What the recorder costs, if that is to be subtracted from all times.
+    pub costs: Option<Costs>,
+    /// The boot without the recorder, to compare with.
+    pub untraced: Option<Reference>,
 }
 
 impl Source {
@@ -63,28 +92,28 @@ impl Source {
 
     /// Opens the trace and reads the symbols.
     pub fn open<'a>(&self, vmlinux: &'a Vmlinux, phases: &mut Phases) -> anyhow::Result<Opened<'a>> {
-        open(self.paths()?.0, vmlinux, &self.modules, self.force, phases)
+        self.reading.open(self.paths()?.0, vmlinux, phases)
     }
 }
 
-/// Opens a trace of that kernel; files of modules are looked for in and below `modules` too.
-pub fn open<'a>(
-    trace: &Path,
-    vmlinux: &'a Vmlinux,
-    modules: &[PathBuf],
-    force: bool,
-    phases: &mut Phases,
-) -> anyhow::Result<Opened<'a>> {
-    let trace = TraceDir::open(trace)?;
-    phases.done("open the trace");
-    let mut names = Names::open(vmlinux)?;
-    check_build_id(trace.meta(), &names, vmlinux.path(), force)?;
-    set_slide(&mut names, trace.meta(), force)?;
-    names.look_for_modules(ModuleFiles::new(modules, vmlinux.path(), &trace.meta().release)?);
-    phases.done("read the symbols");
-    let clock = Clock::new(trace.meta().tsc_khz);
-    let timeline = Timeline::new(trace.meta().phases());
-    Ok(Opened { trace, names, clock, timeline })
+impl Reading {
+    /// Opens a trace of that kernel and reads the symbols.
+    pub fn open<'a>(&self, trace: &Path, vmlinux: &'a Vmlinux, phases: &mut Phases) -> anyhow::Result<Opened<'a>> {
+        let trace = TraceDir::open(trace)?;
+        phases.done("open the trace");
+        let mut names = self.keep.names(vmlinux)?;
+        check_build_id(trace.meta(), &names, vmlinux.path(), self.force)?;
+        set_slide(&mut names, trace.meta(), self.force)?;
+        names.look_for_modules(ModuleFiles::new(&self.modules, vmlinux.path(), &trace.meta().release)?);
+        phases.done("read the symbols");
+        let clock = Clock::new(trace.meta().tsc_khz);
+        let timeline = Timeline::new(trace.meta().phases());
+        let index = Index { used: !self.no_index };
+        let recorded = timeline.clone();
+        let mut opened = Opened { trace, names, clock, timeline, recorded, costs: None, untraced: None, index };
+        self.overhead.apply(&mut opened, phases)?;
+        Ok(opened)
+    }
 }
 
 impl Opened<'_> {
@@ -93,17 +122,25 @@ impl Opened<'_> {
         if self.timeline.starts().is_empty() && filters.by_level() {
             // The recorder was killed: only the marks know.
             let mut levels = Levels::new(self.timeline.clone(), None, None);
-            pipeline::run(&self.trace, |pipeline| calltree::build(pipeline, &mut levels, |_| {}));
+            self.run(&mut levels, |_| {});
             self.timeline = levels.timeline;
             phases.done("phases of the boot");
         }
         let mut wanted = filters.wanted(self.clock, &self.timeline)?;
         if wanted.tasks.is_some() {
-            let totals = pipeline::run(&self.trace, |pipeline| calltree::build(pipeline, &mut Nothing, |_| {}));
+            let totals = match self.index.read(&self.trace, None) {
+                Some((outline, _)) => outline.into_totals(),
+                None => self.run(&mut Nothing, |_| {}).0,
+            };
             wanted.last_names = totals.tasks.iter().map(Task::label).collect();
             phases.done("names of tasks");
         }
         Ok(wanted)
+    }
+
+    /// Runs through the whole trace: as it was recorded, or without what the recorder took.
+    pub fn run<S: Sink>(&self, sink: &mut S, progress: impl FnMut(u64)) -> (Totals, Option<Subtracted>) {
+        pipeline::run(&self.trace, |pipeline| build_without(pipeline, self.costs, sink, progress))
     }
 
     /// Words in the trace.

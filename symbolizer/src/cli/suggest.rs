@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use symbolizer::options;
-use symbolizer::report::Names;
 use symbolizer::report::style::printable;
 use symbolizer::report::units::Clock;
 use symbolizer::resolve::Vmlinux;
@@ -15,6 +14,7 @@ use symbolizer::suggest::choose::Limits;
 use symbolizer::suggest::{show, suggest};
 use symbolizer::trace_dir::TraceDir;
 
+use super::names::Keep;
 use super::report::width;
 use super::source::{check_build_id, set_slide};
 
@@ -53,6 +53,8 @@ pub struct Args {
     /// Go on although the vmlinux is of another kernel than the trace
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    keep: Keep,
     /// Columns of text [default: those of the terminal, or 100]
     #[arg(long, value_name = "N")]
     width: Option<usize>,
@@ -66,7 +68,8 @@ enum Format {
     Json,
 }
 
-fn share(text: &str) -> Result<f64, String> {
+/// A share from 0 to 1, from a percentage.
+pub fn share(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text);
     match number.trim().parse::<f64>() {
         Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
@@ -78,7 +81,7 @@ fn share(text: &str) -> Result<f64, String> {
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let trace = TraceDir::open(&args.trace)?;
     let vmlinux = Vmlinux::open(&args.vmlinux)?;
-    let mut names = Names::open(&vmlinux)?;
+    let mut names = args.keep.names(&vmlinux)?;
     check_build_id(trace.meta(), &names, &args.vmlinux, args.force)?;
     set_slide(&mut names, trace.meta(), args.force)?;
     let limits = Limits { keep_time: args.keep_time, reduce: args.reduce, patterns: args.patterns, bytes: args.bytes };

@@ -9,14 +9,17 @@ use std::num::NonZero;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::Batch;
 use super::source::{Piece, Source};
+use super::{Batch, Filling};
+use crate::trace_dir::{Gap, Scratch};
 
 /// Batches that may be ready ahead of the consumer over all CPUs, but at least one for each CPU.
 pub const AHEAD: usize = 16;
 
 struct Stream {
     pieces: Vec<Piece>,
+    /// Pieces from here on are left alone until the consumer wants one.
+    limit: usize,
     /// Next piece that no thread has taken.
     taken: usize,
     /// Next piece that the consumer will get.
@@ -49,10 +52,22 @@ pub struct Pipeline<'a> {
 
 /// Decodes `source` on other threads while `consume` takes batches from the pipeline.
 pub fn run<R>(source: &dyn Source, consume: impl FnOnce(&mut Pipeline<'_>) -> R) -> R {
+    run_parts(source, |_| (0, usize::MAX), consume)
+}
+
+/// The same, from a piece of each stream on, and at first only up to another: `part` says which for each stream.
+pub fn run_parts<R>(
+    source: &dyn Source,
+    part: impl Fn(usize) -> (usize, usize),
+    consume: impl FnOnce(&mut Pipeline<'_>) -> R,
+) -> R {
     let count = source.streams();
-    let streams = (0..count)
-        .map(|stream| Stream { pieces: source.pieces(stream), taken: 0, consumed: 0, ready: VecDeque::new() })
-        .collect();
+    let stream = |stream| {
+        let (pieces, (from, limit)) = (source.pieces(stream), part(stream));
+        let (from, limit) = (from.min(pieces.len()), limit.min(pieces.len()));
+        Stream { pieces, limit, taken: from, consumed: from, ready: VecDeque::new() }
+    };
+    let streams = (0..count).map(stream).collect();
     let shared = Shared {
         source,
         ahead: (AHEAD / count.max(1)).max(1),
@@ -84,6 +99,15 @@ impl Pipeline<'_> {
         self.shared.source.cpu(stream)
     }
 
+    /// Lets the threads go on up to this piece of a stream.
+    pub fn allow(&mut self, stream: usize, limit: usize) {
+        let mut state = lock(&self.shared.state);
+        let this = &mut state.streams[stream];
+        this.limit = this.limit.max(limit.min(this.pieces.len()));
+        drop(state);
+        self.shared.room.notify_all();
+    }
+
     /// The next batch of a stream, in exchange for one that is used up. `None` at the end.
     pub fn next(&mut self, stream: usize, used: Batch) -> Option<Batch> {
         let mut state = lock(&self.shared.state);
@@ -92,6 +116,10 @@ impl Pipeline<'_> {
             let this = &mut state.streams[stream];
             if this.consumed == this.pieces.len() {
                 return None;
+            }
+            if this.consumed == this.limit {
+                this.limit += 1;
+                self.shared.room.notify_one();
             }
             if this.ready.front().is_some_and(Option::is_some) {
                 this.consumed += 1;
@@ -118,6 +146,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 fn work(shared: &Shared<'_>) {
+    let mut scratch: Option<Scratch> = None;
     let mut state = lock(&shared.state);
     loop {
         if state.stopped {
@@ -125,7 +154,7 @@ fn work(shared: &Shared<'_>) {
         }
         // The stream that has the least ready is the one that the consumer may wait for first.
         let next = (0..state.streams.len())
-            .filter(|&s| state.streams[s].taken < state.streams[s].pieces.len())
+            .filter(|&s| state.streams[s].taken < state.streams[s].limit)
             .filter(|&s| state.streams[s].ready.len() < shared.ahead)
             .min_by_key(|&s| state.streams[s].ready.len());
         let Some(stream) = next else {
@@ -143,19 +172,25 @@ fn work(shared: &Shared<'_>) {
         let piece = this.pieces[number].clone();
         drop(state);
 
-        batch.clear();
-        match piece {
-            Piece::Gap(gap) => batch.gap = Some(gap),
-            Piece::Block(block) => match shared.source.read(stream, block) {
-                Ok(block) => batch.fill(&block),
-                Err(gap) => batch.gap = Some(gap),
-            },
-        }
+        read(shared.source, stream, piece, &mut batch, &mut scratch);
 
         state = lock(&shared.state);
         let this = &mut state.streams[stream];
         let place = number - this.consumed;
         this.ready[place] = Some(batch);
         shared.ready.notify_one();
+    }
+}
+
+fn read(source: &dyn Source, stream: usize, piece: Piece, batch: &mut Batch, scratch: &mut Option<Scratch>) {
+    if scratch.is_none() {
+        *scratch = Scratch::new().ok();
+    }
+    match (piece, scratch) {
+        (Piece::Gap(gap), _) => Filling::new(batch).fail(gap),
+        (Piece::Block(block), Some(scratch)) => source.decode(stream, block, batch, scratch),
+        (Piece::Block(_), None) => {
+            Filling::new(batch).fail(Gap { offset: 0, reason: "zstd gets no memory".to_owned() });
+        }
     }
 }

@@ -2,7 +2,8 @@
 //! Where the decoder gets its blocks from. In: an opened trace. Out: for each CPU, its blocks and
 //! what is missing between them, in order. Never here: decoding.
 
-use crate::trace_dir::{Block, Gap, TraceDir};
+use super::{Batch, Filling};
+use crate::trace_dir::{Block, Gap, Scratch, TraceDir};
 
 /// One piece of a CPU's stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,14 @@ pub trait Source: Sync {
     /// # Errors
     /// The gap that takes the block's place.
     fn read(&self, stream: usize, block: usize) -> Result<Block, Gap>;
+
+    /// Decodes a block into a batch. What cannot be read becomes the batch's gap.
+    fn decode(&self, stream: usize, block: usize, batch: &mut Batch, _scratch: &mut Scratch) {
+        match self.read(stream, block) {
+            Ok(block) => batch.fill(&block),
+            Err(gap) => Filling::new(batch).fail(gap),
+        }
+    }
 }
 
 impl Source for TraceDir {
@@ -53,6 +62,13 @@ impl Source for TraceDir {
 
     fn read(&self, stream: usize, block: usize) -> Result<Block, Gap> {
         self.cpus()[stream].read(block)
+    }
+
+    fn decode(&self, stream: usize, block: usize, batch: &mut Batch, scratch: &mut Scratch) {
+        let mut filling = Filling::new(batch);
+        if let Err(gap) = self.cpus()[stream].read_into(block, scratch, &mut filling) {
+            filling.fail(gap);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! A call is told as begun only when something in it is told, or when it leaves the CPU; so, with a least
 //! duration, whoever is told is known to last long enough.
 
+use std::collections::HashMap;
 use std::io;
 
 use super::{At, Context, Enter, Exporter, Leave, Missing, TaskHead};
@@ -51,6 +52,8 @@ pub struct Drive<'a, 'e> {
     begin: u64,
     /// As last told.
     tasks: Vec<Option<TaskHead>>,
+    /// The last task of each pid, or of each CPU's idle tasks.
+    last: HashMap<(u32, Option<u32>), u32>,
     at: At,
     /// For each task.
     told: Vec<Told>,
@@ -74,6 +77,7 @@ impl<'a, 'e> Drive<'a, 'e> {
             name_of,
             begin: 0,
             tasks: Vec::new(),
+            last: HashMap::new(),
             at: At::default(),
             told: Vec::new(),
             failed: None,
@@ -113,8 +117,9 @@ impl<'a, 'e> Drive<'a, 'e> {
     fn open(&mut self, frames: &[Frame]) {
         self.told().resize(frames.len());
         let from = self.told().next();
+        let mut inside = self.filter.opens_inside(&frames[..from]);
         for (depth, frame) in frames.iter().enumerate().skip(from) {
-            if self.filter.may_pass(frame.function, depth, frame.start, true) {
+            if self.filter.open_passes(frame, depth, &mut inside) {
                 self.begin_call(frame.function, frame.start);
                 self.told().set(depth);
             }
@@ -177,6 +182,8 @@ impl Sink for Drive<'_, '_> {
         let head = head(id, task);
         if self.tasks[index].as_ref() != Some(&head) {
             self.tell(|exporter| exporter.task(&head));
+            let last = self.last.entry((head.pid, head.idle)).or_insert(id.0);
+            *last = id.0.max(*last);
             self.tasks[index] = Some(head);
         }
         self.at = At { task: id.0, cpu, idle: task.is_idling(), depth: 0 };
@@ -234,8 +241,7 @@ impl Sink for Drive<'_, '_> {
 
     fn ran(&mut self, task: &Task, from: u64, to: u64) {
         // Its number is not told here; a task that ran was attached, and of one pid the last one ran.
-        let is_it = |head: &&TaskHead| head.pid == task.pid && head.idle == task.idle;
-        let Some(number) = self.tasks.iter().flatten().rev().find(is_it).map(|head| head.number) else { return };
+        let Some(&number) = self.last.get(&(task.pid, task.idle)) else { return };
         let (cpu, from, to) = (task.cpu, self.time(from), self.time(to));
         self.tell(|exporter| exporter.ran(number, cpu, from, to.max(from)));
     }
@@ -261,3 +267,6 @@ pub fn contexts(exporter: &mut dyn Exporter, merged: &Merged, tasks: &[Task], cl
         })
     })
 }
+
+#[cfg(test)]
+mod tests;

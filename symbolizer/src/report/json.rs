@@ -7,7 +7,9 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::levels_json;
+
 use super::model::{FunctionRow, Report};
+use super::overhead;
 use super::units::Clock;
 
 /// Version of the JSON; grows when a field changes its meaning or goes. New fields may come without.
@@ -18,6 +20,8 @@ pub const JSON_VERSION: u32 = 1;
 struct Document<'a> {
     json_version: u32,
     summary: Summary<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correction: Option<overhead::CorrectionJson>,
     functions: Vec<FunctionJson<'a>>,
     tasks: Vec<TaskJson<'a>>,
     subsystems: Vec<SubsystemJson<'a>>,
@@ -184,6 +188,7 @@ pub fn write(report: &Report<'_>, top: Option<usize>, mut out: impl Write) -> st
     let document = Document {
         json_version: JSON_VERSION,
         summary: summary(report),
+        correction: overhead::json(report),
         functions: report.functions.iter().take(top.unwrap_or(usize::MAX)).map(|row| function(row, clock)).collect(),
         tasks: report
             .tasks

@@ -11,7 +11,6 @@ use super::style::printable;
 use crate::calltree::aggregate::{Aggregate, Figures};
 use crate::calltree::levels::{Initcall, Kind, Levels, Outcome};
 use crate::calltree::{Function, Site, Totals};
-use crate::resolve::initcalls::Initcalls;
 
 /// Functions that are kept for each phase, by self time.
 const TOP_FUNCTIONS: usize = 100;
@@ -152,7 +151,6 @@ fn initcall_rows(levels: &Levels, totals: &Totals, names: &Names<'_>) -> Vec<Ini
     if levels.initcalls.is_empty() {
         return Vec::new();
     }
-    let tables = Initcalls::read(names.elf());
     let row = |initcall: &Initcall| {
         let site = match initcall.kind {
             Kind::BuiltIn | Kind::Module => initcall.address.wrapping_add(CALL),
@@ -162,7 +160,7 @@ fn initcall_rows(levels: &Levels, totals: &Totals, names: &Names<'_>) -> Vec<Ini
             .then(|| totals.modules.loaded_at(initcall.address, initcall.start))
             .flatten();
         let named = names.quick(Site { address: site, module: loaded });
-        let kmod = tables.kmod(named.address).filter(|_| initcall.kind == Kind::BuiltIn);
+        let kmod = names.kernel().kmod(named.address).filter(|_| initcall.kind == Kind::BuiltIn);
         let task = totals.tasks.get(initcall.task.index());
         InitcallRow {
             name: named.name,

@@ -9,6 +9,7 @@ use early_ftrace_format::word::EndReason;
 
 use super::levels::Boot;
 use super::names::{Coverage, Named};
+use super::overhead::Correction;
 use super::units::Clock;
 use crate::calltree::aggregate::{Aggregate, Figures, Unfinished};
 use crate::calltree::phases::SLOTS;
@@ -192,6 +193,8 @@ pub struct Report<'a> {
     pub boot: Boot,
     /// What is inlined into the first functions, if that was asked for: name and parts.
     pub inlined: Vec<(String, Vec<Inlined>)>,
+    /// What was subtracted from all times, if that was asked for.
+    pub correction: Option<Correction>,
 }
 
 /// What a report is made of.
@@ -270,6 +273,7 @@ impl<'a> Report<'a> {
             open,
             boot,
             inlined: Vec::new(),
+            correction: None,
         }
     }
 

@@ -11,11 +11,11 @@ use std::rc::Rc;
 use super::style::printable;
 use crate::calltree::Site;
 use crate::calltree::modules::Module;
-use crate::resolve::image::{self, Elf};
+use crate::resolve::image;
 use crate::resolve::ko::{self, Ko};
-use crate::resolve::lines::{Debug, Place, Want};
+use crate::resolve::lines::Want;
 use crate::resolve::tree::Root;
-use crate::resolve::{Inlined, Missing, ModuleFiles, ResolveError, Slide, Symbols, Vmlinux, slide};
+use crate::resolve::{Cache, Inlined, Kernel, Missing, ModuleFiles, ResolveError, Slide, Vmlinux, slide};
 
 /// Bytes of a `call __fentry__`; the site that the guest records is the address after it.
 pub const CALL: u64 = 5;
@@ -95,30 +95,16 @@ fn put_lines(named: &mut [Named], in_modules: Vec<Option<InModule>>, root: &Root
         let addresses: Vec<u64> = wanted.iter().map(|(_, found)| found.place).collect();
         let Some(Ok(ko)) = wanted.first().map(|(_, found)| found.file.as_ref()) else { continue };
         let Ok(places) = ko.lines(&addresses) else { continue };
-        for ((index, _), place) in wanted.iter().zip(places) {
-            put(&mut named[*index], place, root);
+        for (at, (index, _)) in wanted.iter().enumerate() {
+            named[*index].file = places.file(at).map(|file| printable(&root.relative(file)));
+            named[*index].line = places.places.get(at).and_then(|place| place.line);
         }
     }
 }
 
-/// Puts what DWARF says of a function to it.
-fn put(named: &mut Named, place: Place, root: &Root) {
-    named.file = place.file.map(|file| printable(&root.relative(&file)));
-    named.line = place.line;
-    if let Some(name) = place.name {
-        named.name = printable(&name);
-        named.origin = Origin::Dwarf;
-    } else if let (Origin::Unknown, Some(file), Some(line)) = (named.origin, &named.file, named.line) {
-        // A weak function that lost against a strong one: its code stays, its symbol goes.
-        named.name = format!("[no symbol] {file}:{line}");
-    }
-}
-
-/// Names by address, as far as the symbol table goes; DWARF is read on [`Names::resolve`].
+/// Names by address, as far as symbols go; DWARF is read on [`Names::resolve`].
 pub struct Names<'a> {
-    elf: Elf<'a>,
-    symbols: Symbols<'a>,
-    path: &'a std::path::Path,
+    kernel: Kernel<'a>,
     slide: Slide,
     modules: ModuleFiles,
     /// Modules whose functions could not be named so far.
@@ -131,15 +117,16 @@ impl<'a> Names<'a> {
     /// # Errors
     /// [`ResolveError::NoSymbols`], [`ResolveError::NotElf`].
     pub fn open(vmlinux: &'a Vmlinux) -> Result<Names<'a>, ResolveError> {
-        let elf = vmlinux.elf()?;
-        let symbols = Symbols::read(&elf);
-        if symbols.is_empty() {
-            return Err(ResolveError::NoSymbols { path: vmlinux.path().to_path_buf() });
-        }
+        Names::cached(vmlinux, None)
+    }
+
+    /// Takes what is known of this vmlinux from a cache, and puts it there; without it, reads the symbol table.
+    ///
+    /// # Errors
+    /// [`ResolveError::NoSymbols`], [`ResolveError::NotElf`].
+    pub fn cached(vmlinux: &'a Vmlinux, cache: Option<Cache>) -> Result<Names<'a>, ResolveError> {
         Ok(Names {
-            elf,
-            symbols,
-            path: vmlinux.path(),
+            kernel: Kernel::open(vmlinux, cache)?,
             slide: Slide::default(),
             modules: ModuleFiles::default(),
             nameless: RefCell::default(),
@@ -156,7 +143,7 @@ impl<'a> Names<'a> {
     /// # Errors
     /// [`ResolveError::Slide`]; names are then looked up as if nothing had moved.
     pub fn ran_at(&mut self, text_start: u64) -> Result<(), ResolveError> {
-        self.slide = Slide::between(text_start, slide::text_start(&self.elf))?;
+        self.slide = Slide::between(text_start, self.kernel.text_start())?;
         Ok(())
     }
 
@@ -165,26 +152,26 @@ impl<'a> Names<'a> {
         self.slide
     }
 
-    /// The ELF file.
-    pub fn elf(&self) -> &Elf<'a> {
-        &self.elf
+    /// The kernel alone.
+    pub fn kernel(&self) -> &Kernel<'a> {
+        &self.kernel
     }
 
     /// Build ID of the vmlinux.
     pub fn build_id(&self) -> Option<String> {
-        image::build_id(&self.elf)
+        image::build_id(self.kernel.elf())
     }
 
     /// The kernel's list of its call sites, at their addresses in the vmlinux.
     pub fn call_sites(&self) -> Option<Vec<u64>> {
-        image::call_sites(&self.elf)
+        self.kernel.call_sites()
     }
 
     /// What the guest records of a function: the address after its call of `__fentry__`, which is its
     /// first instruction, or comes after `endbr64`, as it ran.
     pub fn site_of(&self, name: &str) -> Option<u64> {
-        let address = self.symbols.named(name)?.address;
-        let landing = if image::has_endbr(&self.elf, address) { 4 } else { 0 };
+        let address = self.kernel.named(name)?.address;
+        let landing = if image::has_endbr(self.kernel.elf(), address) { 4 } else { 0 };
         address.checked_add(landing + CALL).map(|site| self.slide.apply(site))
     }
 
@@ -235,15 +222,14 @@ impl<'a> Names<'a> {
     /// `call` is an address in the vmlinux.
     fn in_kernel(&self, call: u64) -> Named {
         let blank = Named::blank(call);
-        if let Some(symbol) = self.symbols.covering(call) {
-            let (name, address, aliases) = (printable(&symbol.name), symbol.address, symbol.aliases);
+        if let Some(found) = self.kernel.covering(call) {
+            let (name, address, aliases) = (printable(found.name), found.address, found.aliases);
             return Named { name, address, aliases, origin: Origin::Symbol, ..blank };
         }
         if call >= MODULES {
             return Named { name: format!("[module] {call:#x}"), origin: Origin::Module, ..blank };
         }
-        let address = if image::has_endbr(&self.elf, call.wrapping_sub(4)) { call - 4 } else { call };
-        Named { name: format!("[unknown] {call:#x}"), address, ..blank }
+        Named { name: format!("[unknown] {call:#x}"), address: self.kernel.nameless_start(call), ..blank }
     }
 
     /// The functions of sites, with files and lines.
@@ -252,26 +238,27 @@ impl<'a> Names<'a> {
     /// [`ResolveError::Dwarf`]. A vmlinux without DWARF is no error: places are empty then. Nor is
     /// anything that is wrong with a module's file: its functions lack what cannot be read.
     pub fn resolve<'s, S: Into<Site<'s>>>(&self, sites: impl Iterator<Item = S>) -> Result<Vec<Named>, ResolveError> {
-        let bad = |reason| ResolveError::Dwarf { path: self.path.to_path_buf(), reason };
         let found: Vec<(Named, Option<InModule>)> = sites.map(|site| self.find(site.into())).collect();
         let (mut named, in_modules): (Vec<Named>, Vec<Option<InModule>>) = found.into_iter().unzip();
-        let mut root = Root::default();
-        if let Some(debug) = Debug::load(&self.elf).map_err(bad)? {
-            let start_kernel = self.symbols.named("start_kernel");
-            let kernel: Vec<usize> = (0..named.len()).filter(|&index| named[index].module.is_none()).collect();
-            let want = |named: &Named| Want { address: named.address, name: named.origin == Origin::Unknown };
-            let mut wanted: Vec<Want> = kernel.iter().map(|&index| want(&named[index])).collect();
-            wanted.extend(start_kernel.map(|symbol| Want { address: symbol.address, name: false }));
-            let mut places = debug.places(&wanted).map_err(bad)?;
-            root = start_kernel
-                .and_then(|_| places.pop())
-                .and_then(|place| place.file)
-                .map_or_else(Root::default, |file| Root::from_start_kernel(&file));
-            for (index, place) in kernel.into_iter().zip(places) {
-                put(&mut named[index], place, &root);
+        let in_kernel = |named: &Named| named.module.is_none() && named.origin != Origin::Module;
+        let kernel: Vec<usize> = (0..named.len()).filter(|&index| in_kernel(&named[index])).collect();
+        let want = |named: &Named| Want { address: named.address, name: named.origin == Origin::Unknown };
+        let wanted: Vec<Want> = kernel.iter().map(|&index| want(&named[index])).collect();
+        let answers = self.kernel.look_up(&wanted)?;
+        for (at, index) in kernel.into_iter().enumerate() {
+            let (spot, name) = answers.get(at);
+            let named = &mut named[index];
+            named.file = spot.file.map(|file| printable(file.relative));
+            named.line = spot.line;
+            if let Some(name) = name {
+                named.name = printable(name);
+                named.origin = Origin::Dwarf;
+            } else if let (Origin::Unknown, Some(file), Some(line)) = (named.origin, &named.file, named.line) {
+                // A weak function that lost against a strong one: its code stays, its symbol goes.
+                named.name = format!("[no symbol] {file}:{line}");
             }
         }
-        put_lines(&mut named, in_modules, &root);
+        put_lines(&mut named, in_modules, &self.kernel.root());
         Ok(named)
     }
 
@@ -280,23 +267,7 @@ impl<'a> Names<'a> {
     /// # Errors
     /// [`ResolveError::Dwarf`].
     pub fn inlined(&self, functions: &[u64]) -> Result<Vec<Vec<Inlined>>, ResolveError> {
-        let bad = |reason| ResolveError::Dwarf { path: self.path.to_path_buf(), reason };
-        let Some(debug) = Debug::load(&self.elf).map_err(bad)? else { return Ok(vec![Vec::new(); functions.len()]) };
-        let range = |&address: &u64| match self.symbols.covering(address) {
-            Some(symbol) => (symbol.address, symbol.address.saturating_add(symbol.size)),
-            None => (address, address),
-        };
-        let ranges: Vec<(u64, u64)> = functions.iter().map(range).collect();
-        let start_kernel =
-            self.symbols.named("start_kernel").map(|symbol| Want { address: symbol.address, name: false });
-        let places = debug.places(start_kernel.as_slice()).map_err(bad)?;
-        let root =
-            places.first().and_then(|place| place.file.as_deref()).map_or_else(Root::default, Root::from_start_kernel);
-        let mut all = debug.inlined(&ranges).map_err(bad)?;
-        for inlined in all.iter_mut().flatten() {
-            inlined.file = inlined.file.take().map(|file| root.relative(&file));
-        }
-        Ok(all)
+        self.kernel.inlined(functions)
     }
 }
 

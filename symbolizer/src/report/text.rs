@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use super::model::{End, Report, Sort};
 use super::style::{DIM, HEADING, WARN, printable, wrap};
 use super::units::{count, percent};
-use super::{levels_text, sections};
+use super::{levels_text, overhead, sections};
 use crate::resolve::Missing;
 
 /// What the report is ordered by.
@@ -57,11 +57,13 @@ pub fn write(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::
     match options.by {
         None => {
             levels_text::levels(report, options, out)?;
+            overhead::phases(report, options, out)?;
             levels_text::initcalls(report, options, out)?;
             levels_text::options(report, options, out)?;
         }
         Some(By::Level) => {
             levels_text::levels(report, options, out)?;
+            overhead::phases(report, options, out)?;
             levels_text::options(report, options, out)?;
             return levels_text::blocks(report, options, out);
         }
@@ -132,6 +134,9 @@ fn header(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
         format!(", {} a second", count((u128::from(totals.events) * 1_000_000_000 / u128::from(ns)) as u64))
     });
     field("events", &format!("{} entries and exits{per_second}; {lost}", count(totals.events)))?;
+    for (name, text) in overhead::fields(report) {
+        field(name, &text)?;
+    }
     if let Some(filtered) = &report.filtered {
         field("filter", &format!("only {filtered}: {} calls", count(report.calls())))?;
     }
@@ -165,7 +170,7 @@ fn header(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
 }
 
 /// Which modules have no names, and what to do about it.
-fn nameless(modules: &[(String, Missing)]) -> String {
+pub fn nameless(modules: &[(String, Missing)]) -> String {
     const SHOWN: usize = 12;
     let without: Vec<&str> =
         modules.iter().filter(|(_, why)| *why == Missing::NoFile).map(|(module, _)| module.as_str()).collect();
@@ -188,7 +193,7 @@ fn nameless(modules: &[(String, Missing)]) -> String {
 }
 
 /// How it ended, for people; `whole` if nothing is missing before.
-fn end(end: &End, whole: bool) -> String {
+pub fn end(end: &End, whole: bool) -> String {
     let with = |what: &str, detail: &str| match printable(detail).as_str() {
         "" => what.to_owned(),
         detail => format!("{what} ({detail})"),
@@ -202,8 +207,9 @@ fn end(end: &End, whole: bool) -> String {
     }
 }
 
-/// What is missing or not certain; nothing if all is well.
-fn damage(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<()> {
+/// What is missing or not certain, in lines; those that belong to the one before are indented. None if all is
+/// well.
+pub fn not_whole(report: &Report<'_>) -> Vec<String> {
     let (meta, totals) = (report.meta, report.totals);
     let mut lines: Vec<String> = Vec::new();
     let mut say = |number: u64, one: &str, many: &str| {
@@ -258,6 +264,11 @@ fn damage(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<
     say(meta.stacks_exhausted, "task got no shadow stack", "tasks got no shadow stack");
     say(meta.cpus_untraced, "CPU came up and was not traced", "CPUs came up and were not traced");
     lines.extend(meta.warnings.iter().map(|warning| printable(warning)));
+    lines
+}
+
+fn damage(report: &Report<'_>, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    let lines = not_whole(report);
     if lines.is_empty() {
         return Ok(());
     }

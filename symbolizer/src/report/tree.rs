@@ -94,8 +94,9 @@ impl<'a, W: Write> Tree<'a, W> {
     fn open(&mut self, frames: &[Frame]) {
         self.opened().resize(frames.len(), false);
         let from = self.opened().iter().rposition(|&opened| opened).map_or(0, |last| last + 1);
+        let mut inside = self.filter.opens_inside(&frames[..from]);
         for (depth, frame) in frames.iter().enumerate().skip(from) {
-            if self.filter.may_pass(frame.function, depth, frame.start, true) {
+            if self.filter.open_passes(frame, depth, &mut inside) {
                 self.line(frame.start, None, depth, frame.function, Form::Opening);
                 self.opened()[depth] = true;
             }

@@ -14,6 +14,7 @@ use super::ResolveError;
 /// A mapped vmlinux. Only what is looked at is read, and the pages belong to the file.
 pub struct Vmlinux {
     path: PathBuf,
+    file: File,
     map: Mmap,
 }
 
@@ -27,8 +28,9 @@ impl Vmlinux {
     /// [`ResolveError::Io`], [`ResolveError::NotElf`].
     pub fn open(path: &Path) -> Result<Vmlinux, ResolveError> {
         let io = |source| ResolveError::Io { path: path.to_path_buf(), source };
-        let map = map(path).map_err(io)?;
-        let vmlinux = Vmlinux { path: path.to_path_buf(), map };
+        let file = File::open(path).map_err(io)?;
+        let map = map(&file).map_err(io)?;
+        let vmlinux = Vmlinux { path: path.to_path_buf(), file, map };
         let bad = |reason: String| ResolveError::NotElf { path: path.to_path_buf(), reason };
         let elf = Elf::parse(&*vmlinux.map).map_err(|e| bad(e.to_string()))?;
         match elf.architecture() {
@@ -42,6 +44,11 @@ impl Vmlinux {
         &self.path
     }
 
+    /// The same, open.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Its ELF view.
     ///
     /// # Errors
@@ -52,11 +59,10 @@ impl Vmlinux {
 }
 
 /// Maps a file.
-pub(super) fn map(path: &Path) -> std::io::Result<Mmap> {
-    let file = File::open(path)?;
+pub(super) fn map(file: &File) -> std::io::Result<Mmap> {
     // SAFETY: the map is private and read-only. Should another process truncate the file meanwhile, the
     // read faults and the process ends: the same trust that any debugger gives.
-    unsafe { Mmap::map(&file) }
+    unsafe { Mmap::map(file) }
 }
 
 /// The GNU build ID in hexadecimal; kernels keep it in `.notes` with no program header of its own

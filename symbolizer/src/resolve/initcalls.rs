@@ -32,6 +32,13 @@ impl<'a> Initcalls<'a> {
         Initcalls { by_address }
     }
 
+    /// All, by address.
+    pub fn sorted(&self) -> Vec<(u64, &'a str)> {
+        let mut all: Vec<(u64, &str)> = self.by_address.iter().map(|(&address, &kmod)| (address, kmod)).collect();
+        all.sort_unstable();
+        all
+    }
+
     /// What the initcall with its function at this address belongs to.
     pub fn kmod(&self, address: u64) -> Option<&'a str> {
         self.by_address.get(&address).copied()

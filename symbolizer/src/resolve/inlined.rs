@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use addr2line::Context;
 
-use super::lines::{Debug, Slice};
+use super::debug::{Debug, Slice};
+use super::frames::Readers;
+use super::units::Claim;
 
 /// One inlined function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +37,23 @@ impl Debug<'_> {
     /// # Errors
     /// The debug information as a whole cannot be read, as text.
     pub fn inlined(&self, ranges: &[(u64, u64)]) -> Result<Vec<Vec<Inlined>>, String> {
-        let context = Context::from_arc_dwarf(self.dwarf()?).map_err(|e| e.to_string())?;
-        Ok(ranges.iter().map(|&range| tree(&context, range)).collect())
+        let readers = Readers::new(self);
+        let starts: Vec<u64> = ranges.iter().map(|range| range.0).collect();
+        let mut found = self.each_unit(&starts, |found| {
+            let all = readers.with(found.at, |context| {
+                let one = |&claim: &Claim| Some((claim, tree(context, *ranges.get(claim.index)?)));
+                found.claims.iter().filter_map(one).collect::<Vec<_>>()
+            });
+            all.unwrap_or_default()
+        })?;
+        found.retain(|(_, tree)| !tree.is_empty());
+        found.sort_by_key(|(claim, _)| (claim.index, claim.rank));
+        found.dedup_by_key(|(claim, _)| claim.index);
+        let mut all = vec![Vec::new(); ranges.len()];
+        for (claim, tree) in found {
+            all[claim.index] = tree;
+        }
+        Ok(all)
     }
 }
 

@@ -7,6 +7,7 @@
 //! is here a [`place`], which has the section in it.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::io::Read;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,9 @@ use object::elf::{SHF_ALLOC, SHF_EXECINSTR};
 use object::read::elf::ElfFile64;
 use object::{Architecture, Object, ObjectKind, ObjectSection, SectionFlags};
 
+use super::debug::Debug;
 use super::image::{self, Elf};
-use super::lines::{Debug, Place, Want};
+use super::lines::{Places, Want};
 use super::symbols::{Symbol, Symbols};
 
 /// The largest .ko that is unpacked: those of GPU drivers have about 100 MiB with debug information.
@@ -104,10 +106,10 @@ impl Ko {
     ///
     /// # Errors
     /// The file or its debug information as a whole cannot be read, as text.
-    pub fn lines(&self, places: &[u64]) -> Result<Vec<Place>, String> {
+    pub fn lines(&self, places: &[u64]) -> Result<Places, String> {
         let bytes = bytes(&self.path)?;
         let Some(debug) = Debug::load_relocated(&parse(&bytes)?)? else {
-            return Ok(vec![Place::default(); places.len()]);
+            return Ok(Places::empty(places.len()));
         };
         let wanted: Vec<Want> = places.iter().map(|&address| Want { address, name: false }).collect();
         debug.places(&wanted)
@@ -124,7 +126,7 @@ pub(super) fn code<'a>(section: &impl ObjectSection<'a>) -> Option<u16> {
 }
 
 fn bytes(path: &Path) -> Result<Bytes, String> {
-    let map = image::map(path).map_err(|e| e.to_string())?;
+    let map = File::open(path).and_then(|file| image::map(&file)).map_err(|e| e.to_string())?;
     if path.extension().is_none_or(|extension| extension != "zst") {
         return Ok(Bytes::Mapped(map));
     }

@@ -1,24 +1,16 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! Source places from DWARF. In: the debug sections of a vmlinux and addresses. Out: [`Place`]s.
-//! Never here: ELF symbols (which name functions), relocation (a vmlinux is linked; its
-//! `.rela.debug_*` are left alone; of a .ko: [`super::ko`]), reading of sections that are not needed.
+//! Source places from DWARF. In: the debug sections of a vmlinux and addresses. Out: [`Places`].
+//! Never here: ELF symbols (which name functions), reading of sections that are not needed.
 
 use std::borrow::Cow;
-use std::num::NonZero;
-use std::sync::Arc;
-use std::thread;
+use std::collections::HashMap;
 
-use addr2line::{Context, Location};
-use gimli::{EndianSlice, LittleEndian, SectionId};
-use object::{Object, ObjectSection};
+use addr2line::Context;
+use gimli::{AttributeValue, ColumnType, IncompleteLineProgram, LineProgramHeader};
 
-use super::image::Elf;
-
-pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
-
-/// zlib packs no better than this, and nothing packs DWARF so well: a section that claims more must not
-/// get the memory.
-const MOST_PACKED: u64 = 1032;
+use super::debug::{Debug, Slice};
+use super::frames::{Readers, frames};
+use super::units::{Claim, Found};
 
 /// An address to look up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,117 +25,171 @@ pub struct Want {
 /// Where a function is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// Path as DWARF has it.
-    pub file: Option<String>,
+    /// Path as DWARF has it: an index into [`Places::files`].
+    pub file: Option<usize>,
     /// Line of its entry.
     pub line: Option<u32>,
+    /// Column of its entry.
+    pub column: Option<u32>,
     /// Name of the function that DWARF has there, if it was wanted: the outermost, not an inlined one.
     pub name: Option<String>,
 }
 
-/// The debug sections; compressed ones are unpacked, the others stay in the mapped file.
-pub struct Debug<'a> {
-    pub(super) sections: Vec<(SectionId, Cow<'a, [u8]>)>,
+/// Where functions are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Paths as DWARF has them, each once.
+    pub files: Vec<String>,
+    /// In the order in which they were asked for; what DWARF does not know is empty.
+    pub places: Vec<Place>,
 }
 
-impl<'a> Debug<'a> {
-    /// Finds the sections. `None` if there is no debug information.
-    ///
-    /// # Errors
-    /// A section that cannot be read, as text.
-    pub fn load(elf: &Elf<'a>) -> Result<Option<Debug<'a>>, String> {
-        let needed = [
-            SectionId::DebugInfo,
-            SectionId::DebugAbbrev,
-            SectionId::DebugStr,
-            SectionId::DebugLine,
-            SectionId::DebugLineStr,
-            SectionId::DebugRngLists,
-            SectionId::DebugRanges,
-            SectionId::DebugAddr,
-            SectionId::DebugStrOffsets,
-            SectionId::DebugAranges,
-        ];
-        let mut sections = Vec::new();
-        for id in needed {
-            let Some(section) = elf.section_by_name(id.name()) else { continue };
-            let packed = section.compressed_data().map_err(|e| format!("{}: {e}", id.name()))?;
-            if packed.uncompressed_size / MOST_PACKED > packed.data.len() as u64 {
-                return Err(format!("{}: damaged, it claims to hold {} bytes", id.name(), packed.uncompressed_size));
-            }
-            let data = packed.decompress().map_err(|e| format!("{}: {e}", id.name()))?;
-            sections.push((id, data));
-        }
-        let found = sections.iter().any(|(id, data)| *id == SectionId::DebugInfo && !data.is_empty());
-        Ok(found.then_some(Debug { sections }))
+impl Places {
+    /// Nothing is known of so many.
+    pub fn empty(count: usize) -> Places {
+        Places { files: Vec::new(), places: vec![Place::default(); count] }
     }
 
-    /// A reader over the sections.
-    pub(super) fn dwarf(&self) -> Result<Arc<gimli::Dwarf<Slice<'_>>>, String> {
-        let load = |id| {
-            let data = self.sections.iter().find(|section| section.0 == id).map_or(&[][..], |section| &section.1);
-            Ok::<_, gimli::Error>(Slice::new(data, LittleEndian))
-        };
-        gimli::Dwarf::load(load).map(Arc::new).map_err(|e| e.to_string())
+    /// The path of a place.
+    pub fn file(&self, index: usize) -> Option<&str> {
+        self.files.get(self.places.get(index)?.file?).map(String::as_str)
     }
+}
 
-    /// Looks up addresses on several threads. Places come in the order of `wanted`; what DWARF does not
-    /// know is empty.
+/// What one unit says of one address.
+struct Answer {
+    claim: Claim,
+    file: Option<String>,
+    line: Option<u32>,
+    column: Option<u32>,
+    name: Option<String>,
+}
+
+/// A row of the line table that holds for an address.
+#[derive(Clone, Copy)]
+struct Row {
+    file: u64,
+    line: u32,
+    column: u32,
+}
+
+impl Debug<'_> {
+    /// Looks up addresses on several threads.
     ///
     /// # Errors
     /// The debug information as a whole cannot be read, as text.
-    pub fn places(&self, wanted: &[Want]) -> Result<Vec<Place>, String> {
-        let dwarf = self.dwarf()?;
-        // Neighbours share a unit: each thread gets a stretch of addresses, and with it its own units.
-        let mut order: Vec<usize> = (0..wanted.len()).collect();
-        order.sort_by_key(|&index| wanted[index]);
-        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(8);
-        let share = order.len().div_ceil(threads).max(1);
-        let mut places = vec![Place::default(); wanted.len()];
-        let parts = thread::scope(|scope| {
-            let workers: Vec<_> = order
-                .chunks(share)
-                .map(|part| {
-                    let dwarf = Arc::clone(&dwarf);
-                    scope.spawn(move || {
-                        let context = Context::from_arc_dwarf(dwarf).map_err(|e| e.to_string())?;
-                        Ok(part.iter().map(|&index| (index, place(&context, wanted[index]))).collect::<Vec<_>>())
-                    })
+    pub fn places(&self, wanted: &[Want]) -> Result<Places, String> {
+        let readers = Readers::new(self);
+        let addresses: Vec<u64> = wanted.iter().map(|want| want.address).collect();
+        let mut answers = self.each_unit(&addresses, |found| answers(found, wanted, &readers))?;
+        answers.sort_by_key(|answer| (answer.claim.index, answer.claim.rank));
+        answers.dedup_by_key(|answer| answer.claim.index);
+        let mut places = Places::empty(wanted.len());
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for Answer { claim, file, line, column, name } in answers {
+            let files = &mut places.files;
+            let file = file.map(|file| {
+                *known.entry(file).or_insert_with_key(|file| {
+                    files.push(file.clone());
+                    files.len() - 1
                 })
-                .collect();
-            workers
-                .into_iter()
-                .map(|worker| worker.join().unwrap_or_else(|_| Err("the reader of the DWARF panicked".to_owned())))
-                .collect::<Result<Vec<_>, String>>()
-        })?;
-        for (index, place) in parts.into_iter().flatten() {
-            places[index] = place;
+            });
+            places.places[claim.index] = Place { file, line, column, name };
         }
         Ok(places)
     }
 }
 
-/// One damaged unit must not cost the whole report: an error is an empty place.
-fn place(context: &Context<Slice<'_>>, want: Want) -> Place {
-    // No function is there, and addr2line looks at the address after.
-    if want.address == u64::MAX {
-        return Place::default();
+/// One damaged unit must not cost the whole report: what cannot be read has no answer.
+fn answers(found: &Found<'_>, wanted: &[Want], readers: &Readers<'_>) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    let (named, lines): (Vec<Claim>, Vec<Claim>) =
+        found.claims.iter().partition(|claim| wanted.get(claim.index).is_some_and(|want| want.name));
+    if !named.is_empty() {
+        readers.with(found.at, |context| answers.extend(named.iter().filter_map(|claim| outermost(context, *claim))));
     }
-    if !want.name {
-        let found = context.find_location(want.address).ok().flatten();
-        return found.map_or_else(Place::default, |location| at(&location));
+    let addresses: Vec<u64> = lines.iter().map(|claim| claim.address).collect();
+    let Some(program) = found.unit.line_program.clone().filter(|_| !lines.is_empty()) else { return answers };
+    let Ok((header, rows)) = rows(program, &addresses) else { return answers };
+    let mut files: HashMap<u64, Option<String>> = HashMap::new();
+    for (&claim, row) in lines.iter().zip(rows) {
+        let Some(row) = row else { continue };
+        let file = files.entry(row.file).or_insert_with(|| path(found, &header, row.file)).clone();
+        let line = Some(row.line).filter(|&line| line != 0);
+        let column = line.and(Some(row.column)).filter(|&column| column != 0);
+        answers.push(Answer { claim, file, line, column, name: None });
     }
-    let mut place = Place::default();
-    let Ok(mut frames) = context.find_frames(want.address).skip_all_loads() else { return place };
-    while let Ok(Some(frame)) = frames.next() {
-        if let Some(location) = &frame.location {
-            place = at(location);
-        }
-        place.name = frame.function.and_then(|function| function.raw_name().ok().map(Cow::into_owned));
-    }
-    place
+    answers
 }
 
-fn at(location: &Location<'_>) -> Place {
-    Place { file: location.file.map(str::to_owned), line: location.line.filter(|&line| line != 0), name: None }
+/// The function itself, and the place in it, be it one where another was inlined.
+fn outermost(context: &Context<Slice<'_>>, claim: Claim) -> Option<Answer> {
+    let frame = frames(context, claim.address).pop()?;
+    Some(Answer { claim, file: frame.file, line: frame.line, column: frame.column, name: frame.name })
+}
+
+/// Runs a line program; the rows that hold for addresses, which are sorted.
+fn rows<'a>(
+    program: IncompleteLineProgram<Slice<'a>>,
+    addresses: &[u64],
+) -> gimli::Result<(LineProgramHeader<Slice<'a>>, Vec<Option<Row>>)> {
+    let mut out: Vec<Option<Row>> = vec![None; addresses.len()];
+    let mut rows = program.rows();
+    // The last row, and the first address that it or a later row of its sequence may hold for.
+    let mut last: Option<(u64, Row)> = None;
+    let mut next = 0;
+    while let Some((_, row)) = rows.next_row()? {
+        let address = row.address();
+        if let Some((began, last)) = last
+            && began < address
+        {
+            while let Some(found) = out.get_mut(next).filter(|_| addresses[next] < address) {
+                found.get_or_insert(last);
+                next += 1;
+            }
+        }
+        if row.end_sequence() {
+            last = None;
+            continue;
+        }
+        if last.is_none_or(|(began, _)| address < began) {
+            next = addresses.partition_point(|&wanted| wanted < address);
+        }
+        let line = row.line().map_or(0, |line| line.get() as u32);
+        let column = match row.column() {
+            ColumnType::LeftEdge => 0,
+            ColumnType::Column(column) => column.get() as u32,
+        };
+        last = Some((address, Row { file: row.file_index(), line, column }));
+    }
+    Ok((rows.header().clone(), out))
+}
+
+/// The path of a file in a line table: its directory may be relative to that of the unit.
+fn path(found: &Found<'_>, header: &LineProgramHeader<Slice<'_>>, index: u64) -> Option<String> {
+    let Some(file) = header.file(index) else { return (index == 0).then(String::new) };
+    let mut path = found.unit.comp_dir.map_or_else(String::new, |directory| lossy(directory).into_owned());
+    let mut push = |part: AttributeValue<Slice<'_>>| {
+        let part = found.dwarf.attr_string(&found.unit, part).ok()?;
+        let part = lossy(part);
+        if part.starts_with('/') {
+            path.clear();
+        } else if !path.is_empty() && !path.ends_with('/') {
+            path.push('/');
+        }
+        path.push_str(&part);
+        Some(())
+    };
+    // The first directory is that of the unit.
+    if file.directory_index() != 0
+        && let Some(directory) = file.directory(header)
+    {
+        push(directory)?;
+    }
+    push(file.path_name())?;
+    Some(path)
+}
+
+fn lossy<'a>(text: Slice<'a>) -> Cow<'a, str> {
+    String::from_utf8_lossy(text.slice())
 }

@@ -42,6 +42,19 @@ impl Slide {
         }
     }
 
+    /// By this many bytes.
+    ///
+    /// # Errors
+    /// KASLR does nothing of the kind, as text.
+    pub fn by(bytes: u64) -> Result<Slide, String> {
+        if bytes.is_multiple_of(ALIGN) && bytes < IMAGE_END - IMAGE_START {
+            Ok(Slide(bytes))
+        } else {
+            Err("KASLR moves a kernel by a multiple of 0x200000 (2 MiB), and by less than 0x40000000 (1 GiB)"
+                .to_owned())
+        }
+    }
+
     /// Bytes.
     pub const fn bytes(self) -> u64 {
         self.0

@@ -25,12 +25,35 @@ pub struct Symbol<'a> {
     pub aliases: u32,
 }
 
+/// A function that was found, wherever it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// First address.
+    pub address: u64,
+    /// Bytes.
+    pub size: u64,
+    /// The name that its address goes by.
+    pub name: &'a str,
+    /// How many other function symbols stand at the address.
+    pub aliases: u32,
+}
+
+/// Functions before an address that may cover it and are looked at: symbols hardly ever nest.
+pub(super) const MOST_AROUND: usize = 64;
+
 /// All function symbols, one for each address, sorted.
 #[derive(Debug, Default)]
 pub struct Symbols<'a> {
     sorted: Vec<Symbol<'a>>,
     /// Size of the largest symbol: how far back a covering one may begin.
     longest: u64,
+}
+
+impl Symbol<'_> {
+    /// As what was found.
+    pub fn found(&self) -> Found<'_> {
+        Found { address: self.address, size: self.size, name: &self.name, aliases: self.aliases }
+    }
 }
 
 impl<'a> Symbols<'a> {
@@ -93,13 +116,23 @@ impl<'a> Symbols<'a> {
             .iter()
             .rev()
             .take_while(|symbol| address - symbol.address <= self.longest)
-            .take(64)
+            .take(MOST_AROUND)
             .find(|symbol| address - symbol.address < symbol.size)
     }
 
     /// The symbol with this name, if it is the one that its address goes by.
     pub fn named(&self, name: &str) -> Option<&Symbol<'a>> {
         self.sorted.iter().find(|symbol| symbol.name == name)
+    }
+
+    /// All, by address.
+    pub fn iter(&self) -> impl Iterator<Item = &Symbol<'a>> {
+        self.sorted.iter()
+    }
+
+    /// Size of the largest.
+    pub fn longest(&self) -> u64 {
+        self.longest
     }
 
     /// How many addresses have a symbol.

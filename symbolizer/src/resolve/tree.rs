@@ -16,6 +16,16 @@ impl Root {
         Root(normalize(file).strip_suffix("init/main.c").unwrap_or_default().to_owned())
     }
 
+    /// As paths begin with it.
+    pub fn prefix(&self) -> &str {
+        &self.0
+    }
+
+    /// The same, read back.
+    pub fn from_prefix(prefix: &str) -> Root {
+        Root(prefix.to_owned())
+    }
+
     /// The path within the tree; as it is, but normalized, if it lies elsewhere.
     pub fn relative(&self, file: &str) -> String {
         let path = normalize(file);

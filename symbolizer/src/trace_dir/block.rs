@@ -3,8 +3,10 @@
 //! block can be read by itself. In: runs and words, or bytes. Out: bytes, or a [`Block`]. Never
 //! here: files.
 
-use super::columns::{self, BadPayload, Columns, Packer, Unpacked, put_number, take_number};
+use super::columns::{self, BadPayload, Columns, Packer, Unpacked};
+use super::decode::{Output, Tables};
 use super::model::{EXIT, LEAF_BIT, OTHER, token};
+use super::number::{put_number, take_number};
 use super::{Block, Run, decode, encode};
 use early_ftrace_format::decode::Decoder;
 use early_ftrace_format::word::{Kind, Word};
@@ -174,21 +176,59 @@ impl BlockEncoder {
     }
 }
 
+/// The memory that reading a block takes; it serves block after block.
+pub struct Scratch {
+    /// The payload of the block that is read.
+    pub(super) payload: Vec<u8>,
+    runs: Vec<Run>,
+    unpacked: Unpacked,
+    tables: Tables,
+}
+
+impl Scratch {
+    /// Nothing yet.
+    ///
+    /// # Errors
+    /// When zstd gets no memory.
+    pub fn new() -> std::io::Result<Scratch> {
+        Ok(Scratch { payload: Vec::new(), runs: Vec::new(), unpacked: Unpacked::new()?, tables: Tables::default() })
+    }
+
+    /// Decodes the block whose payload lies here.
+    fn decode<O: Output>(&mut self, header: &BlockHeader, out: &mut O) -> Result<(), BadPayload> {
+        if crc32fast::hash(&self.payload) != header.payload_crc {
+            return Err(BadPayload("the checksum of a block's payload is wrong"));
+        }
+        self.unpacked.fill(&self.payload, header.columns_limit())?;
+        take_runs(header, self.unpacked.column(columns::RUNS), &mut self.runs)?;
+        decode::decode(&self.runs, header.words as usize, &self.unpacked, &mut self.tables, out)
+    }
+}
+
+/// Decodes the block whose payload lies in `scratch`. On failure `out` may have got some of its words.
+pub(super) fn decode_loaded<O: Output>(
+    header: &BlockHeader,
+    scratch: &mut Scratch,
+    out: &mut O,
+) -> Result<(), &'static str> {
+    scratch.decode(header, out).map_err(|BadPayload(reason)| reason)
+}
+
 /// The block of a header and its payload.
 ///
 /// # Errors
 /// What is wrong with the payload.
 pub fn decode(header: &BlockHeader, payload: &[u8]) -> Result<Block, &'static str> {
-    if crc32fast::hash(payload) != header.payload_crc {
-        return Err("the checksum of a block's payload is wrong");
-    }
-    let read = || {
-        let unpacked = Unpacked::from_payload(payload, header.columns_limit())?;
-        let runs = take_runs(header, unpacked.column(columns::RUNS))?;
-        let words = decode::decode(&runs, header.words as usize, &unpacked)?;
-        Ok(Block { runs, words })
-    };
-    read().map_err(|BadPayload(reason)| reason)
+    let mut scratch = Scratch::new().map_err(|_| "zstd gets no memory")?;
+    scratch.payload.extend_from_slice(payload);
+    decode_block(header, &mut scratch)
+}
+
+/// The block whose payload lies in `scratch`.
+pub(super) fn decode_block(header: &BlockHeader, scratch: &mut Scratch) -> Result<Block, &'static str> {
+    let mut words = Vec::new();
+    decode_loaded(header, scratch, &mut words)?;
+    Ok(Block { runs: std::mem::take(&mut scratch.runs), words })
 }
 
 /// Packed bytes by group of columns, summed over payloads that were written by [`BlockEncoder`]; for
@@ -238,8 +278,8 @@ fn put_runs(runs: &[Run], out: &mut Vec<u8>) {
     }
 }
 
-fn take_runs(header: &BlockHeader, mut bytes: &[u8]) -> Result<Vec<Run>, BadPayload> {
-    let mut runs = Vec::with_capacity(header.runs as usize);
+fn take_runs(header: &BlockHeader, mut bytes: &[u8], runs: &mut Vec<Run>) -> Result<(), BadPayload> {
+    runs.clear();
     let (mut seq, mut tsc, mut at) = (0u64, 0u64, 0usize);
     for _ in 0..header.runs {
         let mut number = || take_number(&mut bytes).ok_or(BadPayload("the runs are cut off"));
@@ -259,5 +299,5 @@ fn take_runs(header: &BlockHeader, mut bytes: &[u8]) -> Result<Vec<Run>, BadPayl
     if at != header.words as usize {
         return Err(BadPayload("the runs have fewer words than the block"));
     }
-    Ok(runs)
+    Ok(())
 }

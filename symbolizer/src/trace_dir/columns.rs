@@ -4,6 +4,7 @@
 //! here: what stands in the columns.
 
 use super::model::STREAMS;
+use super::number::{put_number, take_number};
 
 /// Numbers of the columns in the payload's table.
 pub const CODES: usize = 0;
@@ -37,8 +38,9 @@ pub const PADDING: usize = 8;
 /// Bytes of each column.
 pub type Columns = [Vec<u8>; COUNT];
 
-/// All columns in one buffer.
+/// All columns of a block in one buffer; its memory and the decompressor's serve block after block.
 pub struct Unpacked {
+    zstd: zstd::bulk::Decompressor<'static>,
     bytes: Vec<u8>,
     ends: [usize; COUNT + 1],
 }
@@ -46,29 +48,6 @@ pub struct Unpacked {
 /// Why a payload has no columns.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadPayload(pub &'static str);
-
-/// Appends a number, seven bits a byte, lowest first.
-pub fn put_number(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// Takes what [`put_number`] wrote off the front of `bytes`.
-pub fn take_number(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
 
 /// Packs columns; holds the compressor's memory between blocks.
 pub struct Packer {
@@ -116,11 +95,24 @@ impl Packer {
 }
 
 impl Unpacked {
+    /// No columns yet.
+    ///
+    /// # Errors
+    /// When zstd gets no memory.
+    pub fn new() -> std::io::Result<Unpacked> {
+        Ok(Unpacked { zstd: zstd::bulk::Decompressor::new()?, bytes: vec![0; PADDING], ends: [0; COUNT + 1] })
+    }
+
     /// Unpacks a payload whose columns may hold `limit` bytes together.
     ///
     /// # Errors
-    /// What is wrong with the payload.
-    pub fn from_payload(mut payload: &[u8], limit: usize) -> Result<Unpacked, BadPayload> {
+    /// What is wrong with the payload; there are no columns then.
+    pub fn fill(&mut self, payload: &[u8], limit: usize) -> Result<(), BadPayload> {
+        self.ends = [0; COUNT + 1];
+        self.unpack(payload, limit).inspect_err(|_| self.ends = [0; COUNT + 1])
+    }
+
+    fn unpack(&mut self, mut payload: &[u8], limit: usize) -> Result<(), BadPayload> {
         let mut sizes = [(0usize, 0usize); COUNT];
         let mut total = 0usize;
         for size in &mut sizes {
@@ -135,30 +127,28 @@ impl Unpacked {
             }
             *size = (raw, packed);
         }
-        let mut bytes = vec![0; total + PADDING];
-        let mut ends = [0; COUNT + 1];
-        let mut zstd = zstd::bulk::Decompressor::new().map_err(|_| BadPayload("zstd gets no memory"))?;
+        self.bytes.resize(total + PADDING, 0);
         for (index, (raw, packed)) in sizes.into_iter().enumerate() {
-            let start = ends[index];
+            let start = self.ends[index];
             let end = start + raw;
             let stored = if packed == 0 { raw } else { packed };
             let (column, rest) =
                 payload.split_at_checked(stored).ok_or(BadPayload("a column reaches beyond the payload"))?;
             payload = rest;
             if packed == 0 {
-                bytes[start..end].copy_from_slice(column);
+                self.bytes[start..end].copy_from_slice(column);
             } else {
-                let got = zstd.decompress_to_buffer(column, &mut bytes[start..end]);
+                let got = self.zstd.decompress_to_buffer(column, &mut self.bytes[start..end]);
                 if got.ok() != Some(raw) {
                     return Err(BadPayload("a column does not decompress to its size"));
                 }
             }
-            ends[index + 1] = end;
+            self.ends[index + 1] = end;
         }
         if !payload.is_empty() {
             return Err(BadPayload("bytes are left behind the columns"));
         }
-        Ok(Unpacked { bytes, ends })
+        Ok(())
     }
 
     /// A column.

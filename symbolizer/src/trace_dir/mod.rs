@@ -18,14 +18,20 @@ mod encode;
 mod error;
 pub mod meta;
 mod model;
+pub mod number;
 pub mod reader;
 mod value;
 pub mod writer;
 
+pub use block::Scratch;
+pub use decode::{Output, put};
 pub use error::TraceError;
 pub use meta::{Ended, Meta};
 pub use reader::{BlockInfo, CpuFile, TraceDir};
 pub use writer::{Existing, TraceWriter};
+
+/// Name of the index that reports put beside the blocks (`crate::trace_index`).
+pub const INDEX_FILE: &str = "index.eft";
 
 /// A run of words from one chunk of the ring.
 #[derive(Clone, Debug, PartialEq, Eq)]

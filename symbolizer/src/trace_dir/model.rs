@@ -22,8 +22,10 @@ pub const OTHER: Token = 2;
 /// Bit of a token that says: leaf.
 pub const LEAF_BIT: u32 = 1 << 31;
 
-const STRONG_BITS: u32 = 14;
-const WEAK_BITS: u32 = 13;
+/// Bits of a place in the table of what came after two things.
+pub const STRONG_BITS: u32 = 14;
+/// Bits of a place in the table of what came after one thing.
+pub const WEAK_BITS: u32 = 13;
 const FRAMES: usize = 256;
 
 /// Streams that values of one sort are parted into, by what the model expects of them.
@@ -45,8 +47,6 @@ pub struct Slot {
 pub struct Guess {
     /// The last value.
     pub last: u32,
-    /// Class of the last value.
-    pub class: u8,
     /// Sliding mean of the classes; 0 when nothing is known.
     mean: u8,
 }
@@ -54,7 +54,7 @@ pub struct Guess {
 impl Default for Guess {
     /// Nothing is known; a value of 0 counts as the same as the last time.
     fn default() -> Guess {
-        Guess { last: 0, class: super::value::class(0).0, mean: 0 }
+        Guess { last: 0, mean: 0 }
     }
 }
 
@@ -68,9 +68,7 @@ impl Guess {
     /// The value turned out to be this.
     #[inline]
     pub fn learn(&mut self, value: u32, class: u8) {
-        let mean =
-            if self.mean == 0 { u32::from(class) } else { (u32::from(self.mean) * 3 + u32::from(class) + 2) >> 2 };
-        *self = Guess { last: value, class, mean: mean as u8 };
+        *self = Guess { last: value, mean: mean(self.mean, class) };
     }
 }
 
@@ -79,6 +77,33 @@ struct Frame {
     function: Token,
     last: Token,
     before: Token,
+}
+
+/// A mix of the open function and the last thing in it.
+#[inline(always)]
+pub const fn near(function: Token, last: Token) -> u64 {
+    (function as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ (last as u64).wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(17)
+}
+
+/// Where what came after two things is looked up; `before` is the thing before the last.
+#[inline(always)]
+pub const fn strong_place(near: u64, before: Token) -> usize {
+    let far = near ^ (before as u64).wrapping_mul(0xa076_1d64_78bd_642f).rotate_left(31);
+    (far.wrapping_mul(0xe703_7ed1_a0b4_28db) >> (64 - STRONG_BITS)) as usize
+}
+
+/// Where what came after one thing is looked up.
+#[inline(always)]
+pub const fn weak_place(near: u64) -> usize {
+    (near.wrapping_mul(0x8ebc_6af0_9c88_c6e3) >> (64 - WEAK_BITS)) as usize
+}
+
+/// The sliding mean of classes after another one; 0 when nothing was known.
+#[inline(always)]
+pub const fn mean(mean: u8, class: u8) -> u8 {
+    let next = (mean as u32 * 3 + class as u32 + 2) >> 2;
+    if mean == 0 { class } else { next as u8 }
 }
 
 /// Where the next token is looked up.
@@ -98,8 +123,9 @@ pub struct Model {
     pub now: u32,
 }
 
-fn boxed<T: Copy + Default, const N: usize>() -> Box<[T; N]> {
-    match vec![T::default(); N].into_boxed_slice().try_into() {
+/// An array on the heap, which never was on the stack.
+pub fn boxed<T: Copy, const N: usize>(fill: T) -> Box<[T; N]> {
+    match vec![fill; N].into_boxed_slice().try_into() {
         Ok(array) => array,
         Err(_) => unreachable!("a vector of N elements is an array of N"),
     }
@@ -108,19 +134,21 @@ fn boxed<T: Copy + Default, const N: usize>() -> Box<[T; N]> {
 impl Model {
     /// A model that knows nothing.
     pub fn new() -> Model {
-        Model { strong: boxed(), weak: boxed(), frames: boxed(), depth: 0, now: 0 }
+        Model {
+            strong: boxed(Slot::default()),
+            weak: boxed(Slot::default()),
+            frames: boxed(Frame::default()),
+            depth: 0,
+            now: 0,
+        }
     }
 
     /// The place of the next token.
     #[inline]
     pub fn place(&self) -> Place {
         let frame = self.frames[usize::from(self.depth)];
-        let near = u64::from(frame.function).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            ^ u64::from(frame.last).wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(17);
-        let far = near ^ u64::from(frame.before).wrapping_mul(0xa076_1d64_78bd_642f).rotate_left(31);
-        let strong = far.wrapping_mul(0xe703_7ed1_a0b4_28db) >> (64 - STRONG_BITS);
-        let weak = near.wrapping_mul(0x8ebc_6af0_9c88_c6e3) >> (64 - WEAK_BITS);
-        Place { strong: strong as usize, weak: weak as usize }
+        let near = near(frame.function, frame.last);
+        Place { strong: strong_place(near, frame.before), weak: weak_place(near) }
     }
 
     /// What came last time after the same two things.

@@ -3,7 +3,8 @@
 //! Damage is a [`Gap`], found when indexing (a header, the end of the file) or when reading a block
 //! (its payload); what is whole around it is read. Never here: what the words mean.
 
-use super::block::{self, BlockHeader, HEADER_SIZE, MAGIC};
+use super::block::{self, BlockHeader, HEADER_SIZE, MAGIC, Scratch};
+use super::decode::Output;
 use super::writer::cpu_file;
 use super::{Block, Gap, Meta, TraceError};
 use std::fs::File;
@@ -121,6 +122,11 @@ impl CpuFile {
         &self.blocks
     }
 
+    /// Their headers.
+    pub fn headers(&self) -> &[BlockHeader] {
+        &self.headers
+    }
+
     /// What indexing found damaged, in the order of the file.
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
@@ -131,15 +137,37 @@ impl CpuFile {
     /// # Errors
     /// A [`Gap`] when the block is damaged, cannot be read, or does not exist.
     pub fn read(&self, index: usize) -> Result<Block, Gap> {
+        let mut scratch = Scratch::new().map_err(|e| self.gap(index, &format!("zstd gets no memory: {e}")))?;
+        let header = self.load(index, &mut scratch)?;
+        block::decode_block(header, &mut scratch).map_err(|reason| self.gap(index, reason))
+    }
+
+    /// Reads a block word by word. On failure `out` may have got some of its words.
+    ///
+    /// # Errors
+    /// As [`CpuFile::read`].
+    pub fn read_into<O: Output>(&self, index: usize, scratch: &mut Scratch, out: &mut O) -> Result<(), Gap> {
+        let header = self.load(index, scratch)?;
+        block::decode_loaded(header, scratch, out).map_err(|reason| self.gap(index, reason))
+    }
+
+    fn gap(&self, index: usize, reason: &str) -> Gap {
+        match self.blocks.get(index) {
+            Some(info) => Gap { offset: info.offset, reason: format!("block {}: {reason}", info.number) },
+            None => Gap { offset: 0, reason: format!("there is no block {index}") },
+        }
+    }
+
+    /// Brings a block's payload to memory.
+    fn load(&self, index: usize, scratch: &mut Scratch) -> Result<&BlockHeader, Gap> {
         let (Some(info), Some(header)) = (self.blocks.get(index), self.headers.get(index)) else {
-            return Err(Gap { offset: 0, reason: format!("there is no block {index}") });
+            return Err(self.gap(index, ""));
         };
-        let gap = |reason: String| Gap { offset: info.offset, reason: format!("block {}: {reason}", info.number) };
-        let mut payload = vec![0; header.payload_size as usize];
+        scratch.payload.resize(header.payload_size as usize, 0);
         self.file
-            .read_exact_at(&mut payload, info.offset + HEADER_SIZE as u64)
-            .map_err(|e| gap(format!("cannot read it: {e}")))?;
-        block::decode(header, &payload).map_err(|reason| gap(reason.to_string()))
+            .read_exact_at(&mut scratch.payload, info.offset + HEADER_SIZE as u64)
+            .map_err(|e| self.gap(index, &format!("cannot read it: {e}")))?;
+        Ok(header)
     }
 
     fn index(&mut self, known: u64) -> std::io::Result<()> {

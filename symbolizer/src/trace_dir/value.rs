@@ -82,29 +82,6 @@ impl BitWriter {
     }
 }
 
-/// Reads what [`BitWriter`] wrote; the slice must have eight bytes of padding behind it.
-pub struct BitReader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> BitReader<'a> {
-    /// Reads from the start of `padded`, whose last eight bytes are padding.
-    pub fn new(padded: &'a [u8]) -> BitReader<'a> {
-        BitReader { bytes: padded, at: 0 }
-    }
-
-    /// The next `bits` bits, at most 32; `None` at the end.
-    #[inline]
-    pub fn take(&mut self, bits: u32) -> Option<u32> {
-        let byte = self.at >> 3;
-        let eight: [u8; 8] = self.bytes.get(byte..byte + 8)?.try_into().ok()?;
-        let value = u64::from_le_bytes(eight) >> (self.at & 7);
-        self.at += bits as usize;
-        Some((value & ((1u64 << bits) - 1)) as u32)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,20 +95,5 @@ mod tests {
             assert_eq!(bits, raw);
             assert_eq!(least | value & ((1 << bits) - 1), value);
         }
-    }
-
-    #[test]
-    fn bits_come_back_and_end() {
-        let mut writer = BitWriter::default();
-        for n in 0..1000u32 {
-            writer.push(n & ((1 << (n % 15)) - 1), n % 15);
-        }
-        let mut bytes = writer.finish();
-        bytes.extend([0; 8]);
-        let mut reader = BitReader::new(&bytes);
-        for n in 0..1000u32 {
-            assert_eq!(reader.take(n % 15), Some(n & ((1 << (n % 15)) - 1)));
-        }
-        assert_eq!((0..100).filter_map(|_| reader.take(14)).count(), 1);
     }
 }

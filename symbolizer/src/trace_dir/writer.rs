@@ -3,6 +3,7 @@
 //! that is killed, or whose disk fills up, leaves a valid trace: whole blocks, a `meta.json` whose
 //! `ended` is null. Never here: where the chunks come from.
 
+use super::INDEX_FILE;
 use super::block::{BlockEncoder, MAX_RUNS, MAX_WORDS};
 use super::meta::{CpuMeta, META_FILE, Meta, Totals};
 use super::{Block, Run, TraceError};
@@ -230,7 +231,7 @@ fn make_room(dir: &Path, existing: Existing) -> Result<(), TraceError> {
         return fs::create_dir_all(dir).map_err(|e| TraceError::io(dir, "create it", e));
     };
     let (meta, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name == META_FILE);
-    for name in others.into_iter().filter(is_cpu_file).chain(meta) {
+    for name in others.into_iter().filter(|name| is_cpu_file(name) || name == INDEX_FILE).chain(meta) {
         let path = dir.join(name);
         fs::remove_file(&path).map_err(|e| TraceError::io(&path, "remove it", e))?;
     }

@@ -234,7 +234,12 @@ impl Fixture {
 
 /// Runs the command.
 pub fn symbolize<'a>(args: impl IntoIterator<Item = &'a std::ffi::OsStr>) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_symbolize")).args(args).env_remove("COLUMNS").output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_symbolize"))
+        .args(args)
+        .env_remove("COLUMNS")
+        .env("EFT_NAMES_CACHE", "off")
+        .output()
+        .unwrap()
 }
 
 fn sites(vmlinux: &Path) -> HashMap<String, u64> {

@@ -61,6 +61,19 @@ fn reports_of_a_small_boot() {
 }
 
 #[test]
+fn graph_of_a_function() {
+    let fixture = Fixture::pinned();
+    let trace = fixture.boot();
+    let of = |args: &[&str]| {
+        let fixed = ["graph", trace.to_str().unwrap(), fixture.vmlinux.to_str().unwrap(), "--function", "__kmalloc"];
+        let output = symbolize(fixed.iter().chain(args).map(|arg| arg.as_ref()));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    golden("graph.txt", &of(&["--lines"]));
+    golden("graph.json", &of(&["--format", "json"]));
+}
+
+#[test]
 fn help() {
     let output = symbolize(["--help".as_ref()]);
     golden("help.txt", &String::from_utf8(output.stdout).unwrap());

@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) {
             }
         }
         if let Ok(lines) = ko.lines(&places) {
-            assert_eq!(lines.len(), places.len());
+            assert_eq!(lines.places.len(), places.len());
         }
     }
 }

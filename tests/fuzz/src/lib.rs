@@ -10,8 +10,10 @@
 //! 5. [`words`]: event words;
 //! 6. [`trace`]: a CPU's file in a trace directory, up to the printed report;
 //! 7. [`meta`]: its `meta.json`;
-//! 8. [`resolve`]: a vmlinux that names are looked up in;
-//! 9. [`ko`]: a module's file that they are looked up in.
+//! 8. [`index`]: its index;
+//! 9. [`resolve`]: a vmlinux that names are looked up in;
+//! 10. [`ko`]: a module's file that they are looked up in;
+//! 11. [`names`]: a table of names that was kept from an earlier run.
 //!
 //! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
 //!
@@ -29,9 +31,11 @@
 //! `tests/system/fuzzed.rs` has these modules too, and runs them over the corpus, as it is and
 //! mutated, with each `cargo test`. `tiny/` holds the sources of the corpus's ELF files.
 
+pub mod index;
 pub mod inject;
 pub mod ko;
 pub mod meta;
+pub mod names;
 pub mod options;
 pub mod qemu_args;
 pub mod region;

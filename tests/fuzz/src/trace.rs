@@ -7,6 +7,8 @@ use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::both::Both;
 use symbolizer::calltree::filter::{Filter, Wanted};
 use symbolizer::calltree::levels::Levels;
+use symbolizer::calltree::overhead::build_without;
+use symbolizer::calltree::overhead::costs::Costs;
 use symbolizer::calltree::phases::Timeline;
 use symbolizer::calltree::{self, Site};
 use symbolizer::decode::pipeline;
@@ -66,6 +68,21 @@ fn read(data: &[u8]) {
         }
     }
     report(&trace);
+    correct(&trace);
+}
+
+/// Costs that the file claims, and made-up ones, subtracted from whatever its events are.
+fn correct(trace: &TraceDir) {
+    let made_up = Costs { before_entry: 9, after_entry: 1 << 20, entry_word: -77, ..Costs::default() };
+    for costs in [Costs::read(trace).unwrap_or_default(), made_up] {
+        let mut levels = Levels::new(Timeline::default(), None, None);
+        let (totals, subtracted) =
+            pipeline::run(trace, |pipeline| build_without(pipeline, Some(costs), &mut levels, |_| {}));
+        levels.finish(totals.last, &totals.tasks);
+        let subtracted = subtracted.expect("costs were given");
+        assert!(subtracted.sums.busy <= subtracted.sums.ticks, "{subtracted:?}");
+        assert!(totals.first <= totals.last, "{} to {}", totals.first, totals.last);
+    }
 }
 
 fn write_again(block: &Block) {

@@ -41,6 +41,12 @@ const DEFINITIONS: &[Definition] = &[
     // The peak above counts the pages of the mapped vmlinux too, which the system can take back.
     define("report_peak_anonymous_mb", "MB", Target::None),
     define("symbol_disagreements", "functions", Target::AtMost(0.0)),
+    // Of `bench names` and `bench readers`: how many times as fast as the fastest other one we are.
+    define("names", "addresses", Target::None),
+    define("names_cold_ratio", "x", Target::AtLeast(4.0)),
+    define("names_kept_ratio", "x", Target::AtLeast(50.0)),
+    define("names_disagreements", "lines", Target::AtMost(0.0)),
+    define("readers_ratio", "x", Target::AtLeast(10.0)),
 ];
 
 /// The figures that were measured.

@@ -10,7 +10,12 @@ pub mod child;
 pub mod figures;
 pub mod intree;
 pub mod levels;
+pub mod names;
+pub mod overhead;
+pub mod peers;
+pub mod readers;
 pub mod resolvers;
+pub mod scale;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -30,7 +30,7 @@ pub struct Resolved {
 /// When it fails or prints something else.
 pub fn ours(symbolize: &Path, trace: &Path, vmlinux: &Path) -> Result<Vec<Resolved>> {
     let output = Command::new(symbolize)
-        .arg("addresses")
+        .args(["addresses", "--no-cache"])
         .arg(trace)
         .arg(vmlinux)
         .stdin(Stdio::null())
