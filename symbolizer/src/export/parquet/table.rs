@@ -3,6 +3,7 @@
 //! zstd. 64-bit integers, text and flags are all that there is: all engines agree on those. Never here: what the
 //! columns mean, where the file goes.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -50,9 +51,15 @@ impl Table {
         self.name
     }
 
-    /// Adds a column of text.
+    /// Adds a column of text. A text that comes again takes no memory of its own.
     pub fn texts<T: Into<String>>(self, name: &'static str, values: impl Iterator<Item = T>) -> Table {
-        self.push(name, Values::Texts(values.map(|text| ByteArray::from(text.into().into_bytes())).collect()))
+        let mut known: HashMap<String, ByteArray> = HashMap::new();
+        let shared = |text: T| {
+            let text: String = text.into();
+            let bytes = known.entry(text).or_insert_with_key(|text| ByteArray::from(text.as_bytes().to_vec()));
+            bytes.clone()
+        };
+        self.push(name, Values::Texts(values.map(shared).collect()))
     }
 
     /// Adds a column of numbers.
