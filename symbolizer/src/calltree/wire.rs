@@ -27,7 +27,7 @@ trait Wire: Sized {
     fn take(bytes: &mut &[u8]) -> Option<Self>;
 }
 
-/// What [`outline`] and [`levels`] have said, in one piece; with what the levels were looked for.
+/// What `outline` and `levels` have said, in one piece; with what the levels were looked for.
 pub fn put(outline: &Outline, levels: &Levels, out: &mut Vec<u8>) {
     levels.async_site.put(out);
     levels.deferred_site.put(out);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! trace.dat, for `trace-cmd report` and KernelShark: version 6 of the format (Documentation/trace-cmd/
 //! trace-cmd.dat.v6.5.txt in trace-cmd), with the events of ftrace's function graph tracer and context switches. In:
-//! calls. Out: one file. Never here: the layout of pages ([`pages`]), what events consist of ([`events`]).
+//! calls. Out: one file. Never here: the layout of pages (`pages`), what events consist of (`events`).
 //!
 //! A trace.dat names functions and tasks first and has each CPU's events in one stretch, but calls come mixed and
 //! name functions as they go: so pages are gathered in a temporary file, and the file is written when all is known.

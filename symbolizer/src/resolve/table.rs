@@ -6,7 +6,7 @@
 //! Head | functions, by address | nameless, by address | call sites | kmods, by address | files | text
 //! ```
 //!
-//! Numbers are little-endian, records have no alignment. Bytes from a file are checked once as a whole ([`Head::crc`],
+//! Numbers are little-endian, records have no alignment. Bytes from a file are checked once as a whole (`Head::crc`,
 //! sizes, UTF-8); what they say is still taken for a claim: an index out of bounds has no answer.
 
 use std::cell::Cell;
