@@ -37,7 +37,7 @@ fn ask(table: &Table) {
         table.nameless(address);
         table.kmod(address);
     }
-    (table.key(), table.root(), table.text_start());
+    let _ = (table.key(), table.root(), table.text_start());
     let stored = table.bytes().concat();
     assert!(Table::read(stored).is_some(), "what was read can be written and read again");
 }
