@@ -231,7 +231,8 @@ impl Teller<'_> {
         }
         let text = Text::default().plain("most of it in ").code(names.join(" › "));
         let text = text.plain(format!(" ({})", self.show(last.1)));
-        match next {
+        // A function that calls itself is no news.
+        match next.filter(|next| next.0 != last.0) {
             Some((function, time)) => {
                 text.plain(", there above all in ").code(self.name(function)).plain(format!(" ({})", self.show(time)))
             }
