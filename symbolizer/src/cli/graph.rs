@@ -110,10 +110,11 @@ pub fn run(mut args: Args) -> anyhow::Result<u8> {
     let limits = Limits { callers: args.callers, callees: args.callees, share: args.min_share };
     let graphs: Vec<_> = found.iter().take(args.top).map(|&number| graph::graph(&merged, number, limits)).collect();
     let filtered = args.filters.words(opened.clock)?;
-    let mut out = output.writer()?;
     if args.format == Format::Json {
+        let mut out = output.writer()?;
         let meta = opened.trace.meta();
         graph_json::write(&graphs, found.len(), &named, meta, opened.clock, filtered.as_deref(), &mut out)?;
+        out.flush()?;
     } else {
         let mut whole = Vec::new();
         let options = graph_text::Options { clock: opened.clock, width: width(args.width), lines: args.lines, limits };
@@ -130,16 +131,8 @@ pub fn run(mut args: Args) -> anyhow::Result<u8> {
             let more = count((found.len() - graphs.len()) as u64);
             writeln!(whole, "\n{more} more functions match (--top {} shows all)", found.len())?;
         }
-        if output.is_stdout() {
-            drop(out);
-            out = Box::new(anstream::stdout().lock());
-            out.write_all(&whole)?;
-        } else {
-            anstream::StripStream::new(&mut out).write_all(&whole)?;
-        }
+        output.text(&whole)?;
     }
-    out.flush()?;
-    drop(out);
     output.done()?;
     phases.done("print");
     phases.finish();

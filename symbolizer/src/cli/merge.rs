@@ -205,9 +205,10 @@ fn put_lines(merged: &mut Merged, names: Names<'_>) -> anyhow::Result<()> {
 }
 
 fn write(args: &Args, merged: &Merged, format: Format, output: &Output) -> anyhow::Result<()> {
-    let mut out = output.writer()?;
     if format == Format::Json {
+        let mut out = output.writer()?;
         merge_json::write(merged, args.top.unwrap_or(usize::MAX), &mut out)?;
+        out.flush()?;
     } else {
         let options = merge_text::Options {
             width: width(args.width),
@@ -216,17 +217,9 @@ fn write(args: &Args, merged: &Merged, format: Format, output: &Output) -> anyho
             order: args.order,
             lines: args.lines,
         };
-        // The stream that drops colours writes piecemeal: first the whole text, then that.
         let mut whole = Vec::new();
         merge_text::write(merged, options, &mut whole)?;
-        if output.is_stdout() {
-            drop(out);
-            out = Box::new(anstream::stdout().lock());
-            out.write_all(&whole)?;
-        } else {
-            anstream::StripStream::new(&mut out).write_all(&whole)?;
-        }
+        output.text(&whole)?;
     }
-    out.flush()?;
     Ok(())
 }

@@ -10,6 +10,7 @@ pub mod completions;
 pub mod explore;
 pub mod export;
 pub mod filters;
+pub mod format;
 pub mod graph;
 pub mod index;
 pub mod inject;

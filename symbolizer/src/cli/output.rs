@@ -41,6 +41,21 @@ impl Output {
         })
     }
 
+    /// Writes a text with colours, which only a terminal gets. The stream that drops them writes piecemeal: so the
+    /// text comes as a whole.
+    pub fn text(&self, whole: &[u8]) -> anyhow::Result<()> {
+        if self.is_stdout() {
+            let mut out = anstream::stdout().lock();
+            out.write_all(whole)?;
+            out.flush()?;
+        } else {
+            let mut out = anstream::StripStream::new(self.writer()?);
+            out.write_all(whole)?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+
     /// All is written and flushed. The file that was written, if it is one.
     pub fn done(self) -> anyhow::Result<Option<PathBuf>> {
         let Some((file, path)) = self.file else { return Ok(None) };

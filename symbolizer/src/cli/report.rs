@@ -4,9 +4,8 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::ValueEnum;
 use symbolizer::calltree::sink::Nothing;
 use symbolizer::calltree::{Filter, Site};
 use symbolizer::report::model::Sort;
@@ -15,8 +14,9 @@ use symbolizer::report::text::By;
 use symbolizer::report::{json, text, tree};
 
 use super::analysis;
-use super::export::{self, Export};
+use super::export;
 use super::filters::Filters;
+use super::format::Format;
 use super::output::Output;
 use super::phases::Phases;
 use super::source::{Opened, Source};
@@ -69,81 +69,6 @@ pub struct Args {
     filters: Filters,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A report for people
-    Text,
-    /// A report for programs: symbolizer/JSON.md describes it
-    Json,
-    /// The calls themselves, as an indented tree
-    Tree,
-    /// Folded stacks, for flame graph tools (.folded)
-    Folded,
-    /// A JSON object for each call and mark, one a line (.jsonl)
-    #[value(name = "jsonl")]
-    JsonLines,
-    /// A page for people, to be opened in a browser (.html)
-    Html,
-    /// A flame graph of levels, tasks and calls, for any browser (.svg)
-    #[value(name = "flamegraph")]
-    FlameGraph,
-    /// A profile for KCachegrind and callgrind_annotate (callgrind.out, .callgrind)
-    Callgrind,
-    /// A profile for profiler.firefox.com (.json.gz)
-    Firefox,
-    /// For ui.perfetto.dev and trace_processor (.pftrace)
-    Perfetto,
-    /// Trace event JSON, for chrome://tracing, ui.perfetto.dev and speedscope
-    Chrome,
-    /// A directory, for Trace Compass (call stack analysis of LTTng-UST) and babeltrace2
-    Ctf,
-    /// A directory, for uftrace (replay, graph, tui)
-    Uftrace,
-    /// A trace.dat, for trace-cmd report and KernelShark (.dat)
-    TraceDat,
-    /// Tables of many boots for DuckDB, Spark and the like: symbolizer/PARQUET.md describes them (a directory)
-    Parquet,
-}
-
-impl Format {
-    /// What a file with this name is.
-    fn of(path: &Path) -> Option<Format> {
-        Some(match path.extension()?.to_str()? {
-            "txt" => Format::Text,
-            "json" => Format::Json,
-            "folded" => Format::Folded,
-            "jsonl" | "ndjson" => Format::JsonLines,
-            "dat" => Format::TraceDat,
-            "html" | "htm" => Format::Html,
-            "svg" => Format::FlameGraph,
-            "callgrind" => Format::Callgrind,
-            "gz" if path.file_stem()?.to_str()?.ends_with(".json") => Format::Firefox,
-            "out" if path.file_stem()? == "callgrind" => Format::Callgrind,
-            "pftrace" | "perfetto-trace" => Format::Perfetto,
-            _ => return None,
-        })
-    }
-
-    /// Whether it is for other tools.
-    fn export(self) -> Option<Export> {
-        Some(match self {
-            Format::Text | Format::Json | Format::Tree => return None,
-            Format::Folded => Export::Folded,
-            Format::JsonLines => Export::JsonLines,
-            Format::Html => Export::Html,
-            Format::FlameGraph => Export::FlameGraph,
-            Format::Callgrind => Export::Callgrind,
-            Format::Firefox => Export::Firefox,
-            Format::Perfetto => Export::Perfetto,
-            Format::Chrome => Export::Chrome,
-            Format::Ctf => Export::Ctf,
-            Format::Uftrace => Export::Uftrace,
-            Format::TraceDat => Export::TraceDat,
-            Format::Parquet => Export::Parquet,
-        })
-    }
-}
-
 /// Runs it; the exit code.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut phases = Phases::new(args.timings);
@@ -151,8 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut opened = args.source.open(&vmlinux, &mut phases)?;
     let path = args.output.as_deref();
     let format = args.format.or_else(|| path.and_then(Format::of)).unwrap_or(Format::Text);
-    if let Some(export) = format.export() {
-        export::run(export, &mut opened, &args.filters, path, args.boot.as_deref(), &mut phases)?;
+    if export::run(format.kind(), &mut opened, &args.filters, path, args.boot.as_deref(), &mut phases)? {
         return Ok(0);
     }
     let output = Output::open(path)?;
@@ -182,11 +106,11 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     }
     phases.done("sum up");
 
-    let mut out = output.writer()?;
     if format == Format::Json {
+        let mut out = output.writer()?;
         json::write(&report, args.top, &mut out)?;
+        out.flush()?;
     } else {
-        // The stream that drops colours writes piecemeal: first the whole text, then that.
         let mut whole = Vec::new();
         let options = text::Options {
             width: width(args.width),
@@ -200,16 +124,8 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             lines: args.lines,
         };
         text::write(&report, options, &mut whole)?;
-        if output.is_stdout() {
-            drop(out);
-            out = Box::new(anstream::stdout().lock());
-            out.write_all(&whole)?;
-        } else {
-            anstream::StripStream::new(&mut out).write_all(&whole)?;
-        }
+        output.text(&whole)?;
     }
-    out.flush()?;
-    drop(out);
     output.done()?;
     phases.done("print");
     phases.finish();
