@@ -28,13 +28,13 @@ pub enum Format {
     Json,
     /// The calls themselves, as an indented tree
     Tree,
+    /// A page for people, to be opened in a browser (.html)
+    Html,
     /// Folded stacks, for flame graph tools (.folded)
     Folded,
     /// A JSON object for each call and mark, one a line (.jsonl)
     #[value(name = "jsonl")]
     JsonLines,
-    /// A page for people, to be opened in a browser (.html)
-    Html,
     /// A flame graph of levels, tasks and calls, for any browser (.svg)
     #[value(name = "flamegraph")]
     FlameGraph,

@@ -33,6 +33,7 @@ use clap::{Parser, Subcommand};
 const EXAMPLES: &str = "\
 Examples:
   symbolize trace/ vmlinux                        the report
+  symbolize trace/ vmlinux -o boot.html           the boot as a page for the browser
   symbolize trace/ vmlinux --sort calls --top 30  the functions that were called most
   symbolize trace/ vmlinux --format tree --inside do_basic_setup --min 1ms | less
   symbolize trace/ vmlinux --format json | jq '.functions[0]'

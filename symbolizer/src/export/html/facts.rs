@@ -3,10 +3,10 @@
 //! Never here: HTML.
 
 use super::words::{counted, show};
-use crate::report::Report;
 use crate::report::style::printable;
 use crate::report::text;
 use crate::report::units::{count, percent};
+use crate::report::{Report, overhead};
 
 /// Lines for people.
 #[derive(Debug)]
@@ -85,12 +85,17 @@ pub fn facts(report: &Report<'_>, left_out: u64) -> Facts {
          for whoever called them."
             .to_owned(),
     ));
-    rows.push((
-        "Cost of tracing",
-        "each traced call takes some time for the tracing itself, which is in all times here: short functions that \
-         are called very often look dearer than they are."
-            .to_owned(),
-    ));
+    let corrected = overhead::fields(report);
+    if corrected.is_empty() {
+        rows.push((
+            "Cost of tracing",
+            "each traced call takes some time for the tracing itself, which is in all times here: short functions that \
+             are called very often look dearer than they are (symbolize --correct takes it out)."
+                .to_owned(),
+        ));
+    }
+    let names = ["Cost of tracing", "Untraced boot"];
+    rows.extend(names.into_iter().zip(corrected).map(|(name, (_, text))| (name, text)));
     if left_out > 0 {
         rows.push((
             "Left out",

@@ -77,6 +77,14 @@ fn tiles(words: &Words) -> String {
     words.tiles.iter().map(tile).collect()
 }
 
+/// What the times are of.
+fn times(report: &Report<'_>) -> &'static str {
+    match report.correction {
+        Some(_) => "Times are of the traced boot, without the time that tracing itself took.",
+        None => "Times are of the traced boot, and tracing itself takes time.",
+    }
+}
+
 fn facts(facts: &Facts) -> String {
     let row =
         |(name, value): &(&str, String)| format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escaped(name), escaped(value));
@@ -107,6 +115,7 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>, words: &Words, found: &Fa
             "release" => out.write_all(escaped(&printable(&report.meta.release)).as_bytes())?,
             "style" => out.write_all(STYLE.as_bytes())?,
             "headline" => out.write_all(headline(words).as_bytes())?,
+            "times" => out.write_all(times(report).as_bytes())?,
             "tiles" => out.write_all(tiles(words).as_bytes())?,
             "warnings" => out.write_all(warnings(found).as_bytes())?,
             "facts" => out.write_all(facts(found).as_bytes())?,
