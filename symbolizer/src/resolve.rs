@@ -48,7 +48,7 @@ pub use symbols::{Found, Symbol, Symbols};
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
     /// It cannot be opened or mapped.
-    #[error("{}: cannot read the vmlinux: {source}", path.display())]
+    #[error("{}: cannot read the vmlinux", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -76,7 +76,7 @@ pub enum ResolveError {
         path: PathBuf,
     },
     /// A directory with modules cannot be read.
-    #[error("{}: cannot read this directory, which --modules names: {source}", path.display())]
+    #[error("{}: cannot read this directory, which --modules names", path.display())]
     Modules {
         /// The directory.
         path: PathBuf,

@@ -71,7 +71,8 @@ fn tell(
     let wants = exporter.wants();
     let first_tick = opened.first_tick();
     let (meta, clock) = (opened.trace.meta(), opened.clock);
-    exporter.begin(&Head { meta, clock, first_tick, filtered: words.as_deref(), boot })?;
+    let told = opened.told(filters)?;
+    exporter.begin(&Head { meta, clock, first_tick, filtered: told.as_deref(), boot })?;
     let contexts = |grouping: Grouping| Contexts::new(filter(), opened.timeline.clone(), grouping);
     let (analysis, merged) = match wants {
         Wants::Sums => (analysis::run(opened, filter(), &mut Nothing, phases), None),

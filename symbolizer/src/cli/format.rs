@@ -59,6 +59,10 @@ pub enum Format {
 impl Format {
     /// What a file with this name is.
     pub fn of(path: &Path) -> Option<Format> {
+        // As Valgrind names them: callgrind.out.PID.
+        if path.file_name()?.to_str()?.starts_with("callgrind.out") {
+            return Some(Format::Callgrind);
+        }
         Some(match path.extension()?.to_str()? {
             "txt" => Format::Text,
             "json" => Format::Json,
@@ -69,7 +73,6 @@ impl Format {
             "svg" => Format::FlameGraph,
             "callgrind" => Format::Callgrind,
             "gz" if path.file_stem()?.to_str()?.ends_with(".json") => Format::Firefox,
-            "out" if path.file_stem()? == "callgrind" => Format::Callgrind,
             "pftrace" | "perfetto-trace" => Format::Perfetto,
             _ => return None,
         })

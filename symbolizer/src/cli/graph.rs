@@ -3,7 +3,7 @@
 //! its vmlinux. Out: text or JSON. Never here: the graph, its layout.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use symbolizer::calltree::contexts::{Contexts, Grouping, Merged};
@@ -39,9 +39,9 @@ const OFFERED: usize = 5;
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// What to print
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    /// What to print [default: what the end of the output's name says, or text]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
@@ -91,6 +91,10 @@ pub fn run(mut args: Args) -> anyhow::Result<u8> {
     let vmlinux = args.source.vmlinux()?;
     let mut opened = args.source.open(&vmlinux, &mut phases)?;
     let output = Output::open(args.output.as_deref())?;
+    let format = args.format.unwrap_or_else(|| match args.output.as_deref().and_then(Path::extension) {
+        Some(extension) if extension == "json" => Format::Json,
+        _ => Format::Text,
+    });
     let wanted = opened.wanted(&args.filters, &mut phases)?;
     let name_of = |site: Site<'_>| opened.names.quick(site).name;
     let mut contexts = Contexts::new(Filter::new(wanted, &name_of), opened.timeline.clone(), Grouping::default());
@@ -104,13 +108,12 @@ pub fn run(mut args: Args) -> anyhow::Result<u8> {
         phases.finish();
         return Err(nothing(&patterns, &quick, globs.as_ref(), &opened));
     }
-    let named =
-        if args.lines || args.format == Format::Json { opened.names.resolve(totals.functions())? } else { quick };
+    let named = if args.lines || format == Format::Json { opened.names.resolve(totals.functions())? } else { quick };
     phases.done("read the DWARF");
     let limits = Limits { callers: args.callers, callees: args.callees, share: args.min_share };
     let graphs: Vec<_> = found.iter().take(args.top).map(|&number| graph::graph(&merged, number, limits)).collect();
-    let filtered = args.filters.words(opened.clock)?;
-    if args.format == Format::Json {
+    let filtered = opened.told(&args.filters)?;
+    if format == Format::Json {
         let mut out = output.writer()?;
         let meta = opened.trace.meta();
         graph_json::write(&graphs, found.len(), &named, meta, opened.clock, filtered.as_deref(), &mut out)?;

@@ -185,7 +185,7 @@ fn profile(args: &Args, trace: &Path, vmlinux: &Vmlinux, unit: Unit) -> anyhow::
     let mut phases = Phases::quiet();
     let mut opened = args.reading.open(trace, vmlinux, &mut phases)?;
     let wanted = opened.wanted(&args.filters, &mut phases)?;
-    let words = args.filters.words(opened.clock)?;
+    let words = opened.told(&args.filters)?;
     let name_of = |site: Site<'_>| opened.names.quick(site).name;
     let analysis = analysis::run(&opened, Filter::new(wanted, &name_of), &mut Nothing, &mut phases);
     // Places are looked up once for all boots, not for each.

@@ -9,35 +9,57 @@ use anyhow::Context;
 
 /// An output being written.
 pub struct Output {
-    file: Option<(tempfile::NamedTempFile, PathBuf)>,
+    to: To,
+}
+
+enum To {
+    Stdout,
+    /// A device, a pipe: what stands there stays what it is.
+    Special(std::fs::File),
+    /// A file beside, which takes this place when it is whole.
+    File(tempfile::NamedTempFile, PathBuf),
 }
 
 impl Output {
     /// Standard output, or a file. The file takes its place when it is whole ([`Output::done`]).
     pub fn open(path: Option<&Path>) -> anyhow::Result<Output> {
-        let Some(path) = path.filter(|path| *path != Path::new("-")) else { return Ok(Output { file: None }) };
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else { return Ok(Output { to: To::Stdout }) };
+        let told = || format!("cannot write {}", path.display());
         anyhow::ensure!(!path.is_dir(), "{}: this is a directory; give a file", path.display());
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            let file = std::fs::OpenOptions::new().write(true).open(path).with_context(told)?;
+            return Ok(Output { to: To::Special(file) });
+        }
+        // A link stays one: what it names is replaced.
+        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = tempfile::Builder::new().prefix(".symbolize").tempfile_in(parent);
-        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Output { file: Some((file, path.to_owned())) })
+        let trace =
+            ["meta.json", "index.eft"].iter().any(|name| path.ends_with(name)) && parent.join("cpu0.eft").exists();
+        anyhow::ensure!(!trace, "{}: this is part of a trace; name another file", path.display());
+        let file = tempfile::Builder::new().prefix(".symbolize").tempfile_in(parent).with_context(told)?;
+        Ok(Output { to: To::File(file, path) })
     }
 
     /// Whether it goes to a terminal.
     pub fn is_terminal(&self) -> bool {
-        self.file.is_none() && io::stdout().is_terminal()
+        match &self.to {
+            To::Stdout => io::stdout().is_terminal(),
+            To::Special(file) => file.is_terminal(),
+            To::File(..) => false,
+        }
     }
 
     /// Whether it goes to standard output.
     pub fn is_stdout(&self) -> bool {
-        self.file.is_none()
+        matches!(self.to, To::Stdout)
     }
 
     /// Where to write; to be flushed.
     pub fn writer(&self) -> anyhow::Result<Box<dyn Write>> {
-        Ok(match &self.file {
-            Some((file, _)) => Box::new(BufWriter::with_capacity(1 << 18, file.reopen()?)),
-            None => Box::new(BufWriter::with_capacity(1 << 16, io::stdout().lock())),
+        Ok(match &self.to {
+            To::File(file, _) => Box::new(BufWriter::with_capacity(1 << 18, file.reopen()?)),
+            To::Special(file) => Box::new(BufWriter::with_capacity(1 << 16, file.try_clone()?)),
+            To::Stdout => Box::new(BufWriter::with_capacity(1 << 16, io::stdout().lock())),
         })
     }
 
@@ -58,7 +80,7 @@ impl Output {
 
     /// All is written and flushed. The file that was written, if it is one.
     pub fn done(self) -> anyhow::Result<Option<PathBuf>> {
-        let Some((file, path)) = self.file else { return Ok(None) };
+        let To::File(file, path) = self.to else { return Ok(None) };
         // A temporary file is its owner's alone; an output is as any other file.
         #[cfg(unix)]
         {

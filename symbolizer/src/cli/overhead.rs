@@ -46,7 +46,13 @@ impl Overhead {
         opened.timeline = Timeline::new(levels.timeline.starts().to_vec());
         opened.untraced = match &self.untraced {
             Some(text) => Some(reference(text, &opened.trace)?),
-            None => beside(&opened.trace)?,
+            // Nobody asked for that one: what is wrong with it is no reason to stop.
+            None => beside(&opened.trace).unwrap_or_else(|error| {
+                anstream::eprintln!(
+                    "symbolize: warning: {error:#}; corrected times are compared with no untraced boot"
+                );
+                None
+            }),
         };
         phases.done("phases without the recorder");
         Ok(())

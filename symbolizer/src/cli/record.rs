@@ -125,7 +125,8 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         Some(ram) => attach(&args, ram, existing, signals),
         None => {
             let code = boot(&args, existing, Arc::clone(&signals))?;
-            if code != 0 || !args.untraced_too {
+            // Who stopped the first boot wants no other.
+            if code != 0 || !args.untraced_too || signals.load(Ordering::Relaxed) > 0 {
                 return Ok(code);
             }
             eprintln!("symbolize: once more, with levels alone recorded");

@@ -143,6 +143,13 @@ impl Opened<'_> {
         pipeline::run(&self.trace, |pipeline| build_without(pipeline, self.costs, sink, progress))
     }
 
+    /// What was chosen and done to times, in words, for outputs that have no other place to say it.
+    pub fn told(&self, filters: &Filters) -> anyhow::Result<Option<String>> {
+        let corrected = self.costs.map(|_| "calls with times corrected for tracing".to_owned());
+        let all: Vec<String> = corrected.into_iter().chain(filters.words(self.clock)?).collect();
+        Ok((!all.is_empty()).then(|| all.join(", ")))
+    }
+
     /// Words in the trace.
     pub fn words(&self) -> u64 {
         self.trace.cpus().iter().flat_map(|cpu| cpu.blocks()).map(|block| block.words).sum()

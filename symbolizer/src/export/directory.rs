@@ -30,6 +30,12 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(told(error)),
         }
+        // A link stays one; and "." has a name.
+        let path = std::fs::canonicalize(&path).unwrap_or(path);
+        let told = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        if std::env::current_dir().is_ok_and(|here| here == path) {
+            return Err(told(io::Error::new(io::ErrorKind::ResourceBusy, "the current directory cannot be replaced")));
+        }
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let files = tempfile::Builder::new().prefix(".symbolize").tempdir_in(parent).map_err(told)?;
         Ok(Directory { files, path })
@@ -54,7 +60,8 @@ impl Directory {
             let mode = std::fs::Permissions::from_mode(0o777 & !mask.bits());
             std::fs::set_permissions(self.files.path(), mode)?;
         }
-        std::fs::rename(self.files.path(), &self.path)?;
+        std::fs::rename(self.files.path(), &self.path)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display())))?;
         self.files.disable_cleanup(true);
         Ok(())
     }

@@ -56,6 +56,7 @@ enum Line<'a> {
     },
     Initcall {
         name: &'a str,
+        kind: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         level: Option<&'a str>,
         start: u64,
@@ -146,6 +147,7 @@ impl<W: Write> Exporter for JsonLines<W> {
         for row in &report.boot.initcalls {
             let initcall = Line::Initcall {
                 name: &row.name,
+                kind: row.kind.name(),
                 level: row.phase.map(|phase| phase.name()),
                 start: time(row.start),
                 end: time(row.start.saturating_add(row.wall)),

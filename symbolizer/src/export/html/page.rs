@@ -149,7 +149,7 @@ mod tests {
             TEMPLATE.split("{{").skip(1).map(|part| part.split_once("}}").expect("an end").0).collect();
         assert_eq!(
             places,
-            ["release", "style", "release", "headline", "tiles", "warnings", "facts", "data", "scripts"]
+            ["release", "style", "release", "headline", "tiles", "times", "warnings", "facts", "data", "scripts"]
         );
         // What is put in must not end its element.
         assert!(!STYLE.contains("</"));
