@@ -9,7 +9,9 @@
 //! ring, a shadow stack of its own. Of several rounds the fastest counts: what else may take time (cold
 //! caches, a hypervisor) only adds. Costs are therefore those of a warm cache.
 
-use crate::percpu::{anchor, epoch, high, now, position, set_anchor, set_epoch, set_high, set_position, withhold};
+use crate::percpu::{
+    anchor, epoch, high, is_slot, now, position, set_anchor, set_epoch, set_high, set_position, withhold,
+};
 use crate::ring::{count_nmi, exclusively, set_base};
 use crate::shadow::{clear, give, take_pooled, top_of};
 use crate::{marked::put_mark, task};
@@ -179,11 +181,18 @@ fn faster(best: &mut Option<(u32, Sums)>, new: Option<(u32, Sums)>) {
 /// Runs a batch, reads its words and takes them back. `None` if they are not just those that it should
 /// have written. (Generic: a call by a pointer is not for kernels with retpolines or IBT.)
 fn measure(batch: impl FnOnce() -> u32, count: u64, sums: impl FnOnce(u64) -> Option<Sums>) -> Option<(u32, Sums)> {
-    let from = position();
-    if (from & (CHUNK_SIZE - 1)) + count * 8 > CHUNK_SIZE {
+    // All at one moment: an NMI's word may move the base in between.
+    let (from, old_anchor, old_high, old_epoch) = loop {
+        let from = position();
+        let old = (anchor(), high(), epoch());
+        if position() == from {
+            break (from, old.0, old.1, old.2);
+        }
+    };
+    // In an open chunk, which has room for one word more: what comes after the batch is a slot, too.
+    if !is_slot(from) || (from & (CHUNK_SIZE - 1)) + count * 8 >= CHUNK_SIZE {
         return None;
     }
-    let (old_anchor, old_high, old_epoch) = (anchor(), high(), epoch());
     // As in a boot, where events follow each other: the last word is not long ago.
     set_base(TimeBase::at(now()));
     let ticks = batch();
@@ -191,7 +200,7 @@ fn measure(batch: impl FnOnce() -> u32, count: u64, sums: impl FnOnce(u64) -> Op
     // before them say.
     exclusively(0, || {
         let to = withhold()?;
-        if to < from || to - from > CHUNK_SIZE {
+        if to < from || (to ^ from) & !(CHUNK_SIZE - 1) != 0 {
             // Another chunk was opened: nothing can be taken back.
             set_position(to);
             return None;

@@ -4,13 +4,13 @@
 //! and the file. An index that is damaged or of another trace is not believed. Never here: events.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::calltree::levels::Levels;
-use crate::calltree::partial::Outline;
+use crate::calltree::partial::{MOST_CHECKPOINTS, Outline};
 use crate::calltree::wire;
 use crate::trace_dir::{INDEX_FILE, TraceDir};
 
@@ -68,12 +68,12 @@ pub enum IndexError {
 /// What tells a trace from all others: its meta.json as it was read, and the headers of its blocks with their
 /// checksums.
 pub fn identity(trace: &TraceDir) -> u64 {
-    // Two halves, each of all: a sum of 32 bits alone would be too weak.
-    let (mut low, mut high) = (crc32fast::Hasher::new(), crc32fast::Hasher::new_with_initial(0x6566_7469));
+    // FNV-1a. Not a CRC: each header ends with its own, and a CRC over that is the same for all headers.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut add = |bytes: &[u8]| {
-        low.update(bytes);
-        high.update(bytes);
-        high.update(&[0x5a]);
+        for &byte in (bytes.len() as u64).to_le_bytes().iter().chain(bytes) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
     };
     add(&serde_json::to_vec(trace.meta()).unwrap_or_default());
     for cpu in trace.cpus() {
@@ -85,7 +85,7 @@ pub fn identity(trace: &TraceDir) -> u64 {
             add(&gap.offset.to_le_bytes());
         }
     }
-    u64::from(high.finalize()) << 32 | u64::from(low.finalize())
+    hash
 }
 
 /// Whether a trace can have an index: not while it is recorded, nor if the recorder was killed.
@@ -154,7 +154,7 @@ pub fn bytes(outline: &mut Outline, levels: &Levels, identity: u64) -> std::io::
     loop {
         plain.clear();
         wire::put(outline, levels, &mut plain);
-        if plain.len() <= MOST_BYTES {
+        if plain.len() <= MOST_BYTES && outline.count() <= MOST_CHECKPOINTS {
             break;
         }
         if !outline.thin() {
@@ -190,12 +190,9 @@ pub fn write(trace: &TraceDir, outline: &mut Outline, levels: &Levels) -> Result
 }
 
 fn replace(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    // Another report of the same trace may do the same just now.
-    let tmp = dir.join(format!("{INDEX_FILE}.{}.tmp", std::process::id()));
-    let written = std::fs::write(&tmp, bytes).and_then(|()| std::fs::rename(&tmp, path));
-    if written.is_err() {
-        // Best effort: a half-written temporary file is in nobody's way, but need not stay.
-        let _ = std::fs::remove_file(&tmp);
-    }
-    written
+    // Another report of the same trace may do the same just now; and what stands in a trace of somebody else,
+    // links too, is not written to.
+    let mut file = tempfile::Builder::new().prefix(".index").tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    file.persist(path).map(drop).map_err(|error| error.error)
 }

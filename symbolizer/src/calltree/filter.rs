@@ -158,6 +158,9 @@ impl<'a> Filter<'a> {
             self.waiting[self.task] = std::mem::take(&mut self.began);
             self.began = std::mem::take(&mut self.waiting[id.index()]);
             self.task = id.index();
+            // Calls that began in a part of the trace that was passed over: no condition of time lets them
+            // through anyway.
+            self.began.resize(task.frames.len(), false);
         }
     }
 

@@ -15,6 +15,9 @@ use super::totals::Totals;
 use crate::decode::pipeline::{self, Pipeline};
 use crate::decode::source::Source;
 
+/// Most checkpoints: at each that is crossed those that follow are looked through.
+pub const MOST_CHECKPOINTS: usize = 1 << 14;
+
 /// What an index of a trace says is wrong: it was made by something else than a run through that trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contradiction;
@@ -41,9 +44,15 @@ impl Outline {
         Outline { checkpoints: notes.all, totals }
     }
 
+    /// How many checkpoints it has.
+    pub fn count(&self) -> usize {
+        self.checkpoints.len()
+    }
+
     /// From checkpoints that somebody kept; `None` if they cannot be of a trace with so many streams.
     pub(super) fn checked(checkpoints: Vec<Checkpoint>, totals: Totals, streams: usize) -> Option<Outline> {
-        let possible = checkpoints.iter().all(|checkpoint| checkpoint.is_possible(&totals, streams))
+        let possible = checkpoints.len() <= MOST_CHECKPOINTS
+            && checkpoints.iter().all(|checkpoint| checkpoint.is_possible(&totals, streams))
             && checkpoints.windows(2).all(|pair| pair[0].turns < pair[1].turns)
             && checkpoints.first().is_some_and(|first| first.turns == 0);
         possible.then_some(Outline { checkpoints, totals })

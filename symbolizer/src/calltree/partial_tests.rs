@@ -88,6 +88,7 @@ proptest! {
         depth in proptest::option::of(1usize..4),
         min in proptest::option::of(1u64..2_000),
         inside in any::<bool>(),
+        pid in proptest::option::of(0u32..4),
         thinner in 0..3,
     ) {
         let mut starts = starts;
@@ -100,6 +101,7 @@ proptest! {
             depth,
             min,
             inside: inside.then(|| Globs::new(["f1"])).flatten(),
+            pids: pid.into_iter().collect(),
             ..Wanted::default()
         };
         let mut whole = Aggregate::new(Filter::new(wanted.clone(), &name)).by_phase(timeline(&starts));

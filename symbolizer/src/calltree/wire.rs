@@ -188,6 +188,9 @@ impl<A: Wire, B: Wire, C: Wire> Wire for (A, B, C) {
     }
 }
 
+/// Most bytes of memory for one list: small items in a file may be large ones here.
+const MOST_BYTES: usize = 64 << 20;
+
 fn put_list<T: Wire>(list: &[T], out: &mut Vec<u8>) {
     list.len().put(out);
     list.iter().for_each(|item| item.put(out));
@@ -200,6 +203,9 @@ impl<T: Wire> Wire for Vec<T> {
 
     fn take(bytes: &mut &[u8]) -> Option<Self> {
         let count = usize::take(bytes)?;
+        if count > bytes.len() || count.saturating_mul(size_of::<T>()) > MOST_BYTES {
+            return None;
+        }
         // Each item takes a byte at least: a length that cannot be must not take memory.
         let mut list = Vec::with_capacity(count.min(bytes.len()).min(1 << 10));
         for _ in 0..count {

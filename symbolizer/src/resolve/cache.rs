@@ -38,10 +38,16 @@ pub struct Key {
     pub layout: u32,
 }
 
+/// Digits of the shortest build ID by which a file is kept, and known as ours.
+const LEAST_ID: usize = 16;
+
+/// How the names of files begin that are being written.
+const WRITING: &str = ".eft-names";
+
 impl Key {
     /// `None` without a build ID: then nothing says that the file is still the same.
     pub fn of(elf: &Elf<'_>) -> Option<Key> {
-        let build_id = image::build_id(elf).filter(|id| !id.is_empty() && id.len() <= 128)?;
+        let build_id = image::build_id(elf).filter(|id| (LEAST_ID..=128).contains(&id.len()))?;
         let headers: Vec<u8> =
             elf.elf_section_table().iter().flat_map(|header| object::bytes_of(header).to_vec()).collect();
         Some(Key { build_id, layout: crc32fast::hash(&headers) })
@@ -94,7 +100,7 @@ impl Cache {
     /// The directory or the file cannot be written.
     pub fn save(&self, key: &Key, table: &Table) -> std::io::Result<()> {
         std::fs::create_dir_all(&self.directory)?;
-        let mut file = tempfile::Builder::new().prefix(".new").tempfile_in(&self.directory)?;
+        let mut file = tempfile::Builder::new().prefix(WRITING).tempfile_in(&self.directory)?;
         for part in table.bytes() {
             file.write_all(part)?;
         }
@@ -126,7 +132,7 @@ impl Cache {
 fn is_ours(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let table = name.split_once('.').is_some_and(|(id, version)| {
-        !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit()) && version.parse::<u32>().is_ok()
+        id.len() >= LEAST_ID && id.bytes().all(|byte| byte.is_ascii_hexdigit()) && version.parse::<u32>().is_ok()
     });
-    table || name.starts_with(".new")
+    table || name.starts_with(WRITING)
 }

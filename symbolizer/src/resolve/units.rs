@@ -140,6 +140,11 @@ impl Debug<'_> {
             for &range in ranges.unwrap_or(&own) {
                 let rank = (range.1, number);
                 claims.extend(within(sorted, range).iter().map(|&(address, index)| Claim { address, index, rank }));
+                // A damaged table may name one range a million times.
+                if claims.len() > 2 * sorted.len() {
+                    claims.sort_unstable();
+                    claims.dedup_by_key(|claim| claim.index);
+                }
             }
             claims.sort_unstable();
             claims.dedup_by_key(|claim| claim.index);

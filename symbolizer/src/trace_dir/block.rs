@@ -87,6 +87,9 @@ impl BlockHeader {
             Err("a block of another format version")
         } else if header.words > MAX_WORDS || header.runs > MAX_RUNS {
             Err("a block header with too many words or runs")
+        } else if header.payload_size as usize > header.columns_limit() + columns::COUNT * 20 {
+            // A column is never stored longer than it is raw; each has two numbers in the table.
+            Err("a block header with too large a payload")
         } else {
             Ok(header)
         }
