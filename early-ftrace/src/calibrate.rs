@@ -158,7 +158,7 @@ pub fn calibrate() {
     let (Some((leaves, of_leaves)), Some((pairs, of_pairs))) = (leaves, pairs) else { return };
     let end = now();
     let tell = |what: Measured, value: u32| put_mark(Mark::Calibration(what as u8), value, end);
-    tell(Measured::Took, end.wrapping_sub(begin) as u32);
+    tell(Measured::Took, end.wrapping_sub(begin).min(u32::MAX as u64) as u32);
     tell(Measured::Empty, empty);
     tell(Measured::PlainLeaves, plain_leaves);
     tell(Measured::PlainPairs, plain_pairs);

@@ -4,7 +4,9 @@
 //!
 //! A file for each build ID, `BUILD-ID.VERSION`. It is written under another name and then moved to its place:
 //! who reads sees a whole file, whoever else writes. What is damaged, of another version or of another vmlinux is
-//! as if it were not there. A cache that cannot be written costs time and nothing else.
+//! as if it were not there. A vmlinux whose symbols were changed in place, with the build ID and the sections of
+//! another, is taken for that one: what was not read cannot be compared. A cache that cannot be written costs time
+//! and nothing else.
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -144,11 +144,20 @@ struct Texts<'a> {
     text: String,
     files: Vec<File>,
     known: std::collections::HashMap<&'a str, u32>,
+    /// There was more than [`MOST_TEXT`].
+    full: bool,
 }
+
+/// Most bytes of text: a damaged vmlinux may have one long name a million times.
+const MOST_TEXT: usize = 256 << 20;
 
 impl<'a> Texts<'a> {
     fn push(&mut self, text: &str) -> Text {
-        // What does not fit has been refused by then: `Table::build` looks at the length.
+        if self.text.len() + text.len() > MOST_TEXT {
+            // `Table::build` refuses the whole.
+            self.full = true;
+            return Text { at: U32::new(NONE), length: U32::new(NONE) };
+        }
         let at = U32::new(u32::try_from(self.text.len()).unwrap_or(NONE));
         self.text.push_str(text);
         Text { at, length: U32::new(u32::try_from(text.len()).unwrap_or(NONE)) }
@@ -194,7 +203,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Puts it together; `None` if there is more than the format can hold (4 GiB of text).
+    /// Puts it together; `None` if there is more text than any kernel has (256 MiB).
     pub fn build(contents: &Contents<'_>) -> Option<Table> {
         let mut texts = Texts::default();
         let functions: Vec<Record> = contents
@@ -213,6 +222,9 @@ impl Table {
             .map(|(address, name)| Kmod { address: U64::new(*address), name: texts.push(name) })
             .collect();
         let sites: Vec<U64> = contents.sites.unwrap_or_default().iter().copied().map(U64::new).collect();
+        if texts.full {
+            return None;
+        }
         let count = |count: usize| u32::try_from(count).ok().map(U32::new);
         let mut head = Head {
             magic: MAGIC,
