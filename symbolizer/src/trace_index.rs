@@ -3,8 +3,9 @@
 //! which to go on, so that a part of the trace is read without the rest. In and out: [`Outline`] and [`Levels`],
 //! and the file. An index that is damaged or of another trace is not believed. Never here: events.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -192,7 +193,9 @@ pub fn write(trace: &TraceDir, outline: &mut Outline, levels: &Levels) -> Result
 fn replace(dir: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     // Another report of the same trace may do the same just now; and what stands in a trace of somebody else,
     // links too, is not written to.
-    let mut file = tempfile::Builder::new().prefix(".index").tempfile_in(dir)?;
+    let mut builder = tempfile::Builder::new();
+    // Who may read the trace may read its index.
+    let mut file = builder.prefix(".index").permissions(Permissions::from_mode(0o666)).tempfile_in(dir)?;
     file.write_all(bytes)?;
     file.persist(path).map(drop).map_err(|error| error.error)
 }

@@ -19,6 +19,22 @@ const CRATES: &[(&str, &[&str])] = &[
     ("witness", &[]),
 ];
 
+/// The modules of the symbolizer's library.
+const LIBRARY: &[&str] = &[
+    "capture",
+    "trace_dir",
+    "decode",
+    "calltree",
+    "trace_index",
+    "resolve",
+    "report",
+    "export",
+    "explore",
+    "compare",
+    "options",
+    "suggest",
+];
+
 /// Each module of the symbolizer, in the order that data flows, and the modules that it may name.
 /// capture writes what trace_dir lays out; all others look back only.
 const MODULES: &[(&str, &[&str])] = &[
@@ -39,23 +55,7 @@ const MODULES: &[(&str, &[&str])] = &[
     // Beside report: another question to the same trace.
     ("suggest", &["trace_dir", "decode", "calltree", "resolve", "report"]),
     // The commands drive all of them, and nobody looks at the commands.
-    (
-        "cli",
-        &[
-            "capture",
-            "trace_dir",
-            "decode",
-            "calltree",
-            "trace_index",
-            "resolve",
-            "report",
-            "export",
-            "explore",
-            "compare",
-            "options",
-            "suggest",
-        ],
-    ),
+    ("cli", LIBRARY),
 ];
 
 /// What a module of the symbolizer must not even mention: decode knows no DWARF, report no raw
@@ -66,23 +66,7 @@ const UNKNOWN: &[(&[&str], &[&str])] = &[
         &["report", "export", "explore", "compare", "options", "suggest"],
         &["EntryWord", "LeafWord", "SwitchWord", "ControlWord", "zerocopy::", "zstd::", "gimli::", "addr2line::"],
     ),
-    (
-        &[
-            "capture",
-            "trace_dir",
-            "decode",
-            "calltree",
-            "trace_index",
-            "resolve",
-            "report",
-            "export",
-            "explore",
-            "compare",
-            "options",
-            "suggest",
-        ],
-        &["println!", "eprintln!", "print!(", "eprint!("],
-    ),
+    (LIBRARY, &["println!", "eprintln!", "print!(", "eprint!("]),
 ];
 
 /// Lines of code that a file may have before its tests.

@@ -78,6 +78,18 @@ impl Format {
         })
     }
 
+    /// What is written to this output, if nothing else says so: text, unless the end of its name is that of a format.
+    pub fn of_output(path: Option<&Path>) -> anyhow::Result<Format> {
+        let Some(path) = path else { return Ok(Format::Text) };
+        let told = Format::of(path);
+        anyhow::ensure!(
+            told.is_some() || path.extension().is_none() || path.starts_with("/dev"),
+            "{}: the end of this name is that of no format; say which with --format",
+            path.display()
+        );
+        Ok(told.unwrap_or(Format::Text))
+    }
+
     /// How it is written: one line for each format.
     pub fn kind(self) -> Kind {
         match self {

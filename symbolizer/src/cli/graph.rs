@@ -3,7 +3,7 @@
 //! its vmlinux. Out: text or JSON. Never here: the graph, its layout.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use symbolizer::calltree::contexts::{Contexts, Grouping, Merged};
@@ -16,6 +16,7 @@ use symbolizer::report::units::count;
 use symbolizer::report::{graph_json, graph_text};
 
 use super::filters::Filters;
+use super::format;
 use super::output::Output;
 use super::phases::Phases;
 use super::report::width;
@@ -91,8 +92,8 @@ pub fn run(mut args: Args) -> anyhow::Result<u8> {
     let vmlinux = args.source.vmlinux()?;
     let mut opened = args.source.open(&vmlinux, &mut phases)?;
     let output = Output::open(args.output.as_deref())?;
-    let format = args.format.unwrap_or_else(|| match args.output.as_deref().and_then(Path::extension) {
-        Some(extension) if extension == "json" => Format::Json,
+    let format = args.format.unwrap_or_else(|| match args.output.as_deref().and_then(format::Format::of) {
+        Some(format::Format::Json) => Format::Json,
         _ => Format::Text,
     });
     let wanted = opened.wanted(&args.filters, &mut phases)?;

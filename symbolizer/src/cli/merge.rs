@@ -27,6 +27,7 @@ use symbolizer::trace_dir::Meta;
 
 use super::analysis;
 use super::filters::Filters;
+use super::format;
 use super::output::Output;
 use super::phases::Phases;
 use super::report::width;
@@ -118,8 +119,8 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let (release, build_id, command_line) = (meta.release, meta.build_id, meta.command_line);
     let mut merged = gather.finish(Same { release, build_id, command_line, unit, filtered, differences }, args.order);
     phases.done("merge");
-    let format = args.format.unwrap_or_else(|| match args.output.as_deref().and_then(Path::extension) {
-        Some(extension) if extension == "json" => Format::Json,
+    let format = args.format.unwrap_or_else(|| match args.output.as_deref().and_then(format::Format::of) {
+        Some(format::Format::Json) => Format::Json,
         _ => Format::Text,
     });
     if args.lines || format == Format::Json {

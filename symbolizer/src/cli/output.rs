@@ -2,7 +2,9 @@
 //! Where output goes: standard output, or a file that is whole or not there. In: a path. Out: writers. Never
 //! here: what is written.
 
+use std::fs::Permissions;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -36,7 +38,10 @@ impl Output {
         let trace =
             ["meta.json", "index.eft"].iter().any(|name| path.ends_with(name)) && parent.join("cpu0.eft").exists();
         anyhow::ensure!(!trace, "{}: this is part of a trace; name another file", path.display());
-        let file = tempfile::Builder::new().prefix(".symbolize").tempfile_in(parent).with_context(told)?;
+        let mut builder = tempfile::Builder::new();
+        // A temporary file is its owner's alone; an output is as any other file (less the umask).
+        builder.prefix(".symbolize").permissions(Permissions::from_mode(0o666));
+        let file = builder.tempfile_in(parent).with_context(told)?;
         Ok(Output { to: To::File(file, path) })
     }
 
@@ -81,15 +86,6 @@ impl Output {
     /// All is written and flushed. The file that was written, if it is one.
     pub fn done(self) -> anyhow::Result<Option<PathBuf>> {
         let To::File(file, path) = self.to else { return Ok(None) };
-        // A temporary file is its owner's alone; an output is as any other file.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mask = rustix::process::umask(rustix::fs::Mode::empty());
-            rustix::process::umask(mask);
-            let mode = 0o666 & !mask.bits();
-            file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
-        }
         file.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Some(path))
     }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use symbolizer::calltree::sink::Nothing;
 use symbolizer::calltree::{Filter, Site};
@@ -75,14 +75,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let vmlinux = args.source.vmlinux()?;
     let mut opened = args.source.open(&vmlinux, &mut phases)?;
     let path = args.output.as_deref();
-    let by_name = path.and_then(Format::of);
-    let nameless = |path: &Path| path.extension().is_none() || path.starts_with("/dev");
-    if let (None, None, Some(path)) = (args.format, by_name, path)
-        && !nameless(path)
-    {
-        anyhow::bail!("{}: the end of this name is that of no format; say which with --format", path.display());
-    }
-    let format = args.format.or(by_name).unwrap_or(Format::Text);
+    let format = args.format.map_or_else(|| Format::of_output(path), Ok)?;
     if export::run(format.kind(), &mut opened, &args.filters, path, args.boot.as_deref(), &mut phases)? {
         return Ok(0);
     }

@@ -107,18 +107,8 @@ pub struct FunctionRow {
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Merged {
-    /// Kernel release.
-    pub release: String,
-    /// Its build ID.
-    pub build_id: String,
-    /// Command line of the first boot.
-    pub command_line: String,
-    /// What times are in.
-    pub unit: Unit,
-    /// Which calls were chosen, in words, if not all.
-    pub filtered: Option<String>,
-    /// Settings that are not the same in all boots.
-    pub differences: Vec<Difference>,
+    /// What the boots have in common.
+    pub same: Same,
     /// In the order given.
     pub boots: Vec<BootRow>,
     /// From the first event to the last.
@@ -191,22 +181,7 @@ impl Gather {
         let mut functions: Vec<FunctionRow> =
             self.functions.into_iter().map(|(key, figures)| function_row(key, &figures, count)).collect();
         functions.sort_by(|a, b| order.key(&b.own).total_cmp(&order.key(&a.own)).then_with(|| a.key.cmp(&b.key)));
-        let Same { release, build_id, command_line, unit, filtered, differences } = same;
-        Merged {
-            release,
-            build_id,
-            command_line,
-            unit,
-            filtered,
-            differences,
-            boots,
-            span,
-            busy,
-            events,
-            levels,
-            initcalls,
-            functions,
-        }
+        Merged { same, boots, span, busy, events, levels, initcalls, functions }
     }
 }
 

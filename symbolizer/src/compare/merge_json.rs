@@ -83,15 +83,15 @@ struct FunctionJson<'a> {
 pub fn write(merged: &Merged, top: usize, mut out: impl Write) -> io::Result<()> {
     let document = Document {
         json_version: JSON_VERSION,
-        kernel_release: &merged.release,
-        build_id: &merged.build_id,
-        command_line: &merged.command_line,
-        time_unit: match merged.unit {
+        kernel_release: &merged.same.release,
+        build_id: &merged.same.build_id,
+        command_line: &merged.same.command_line,
+        time_unit: match merged.same.unit {
             Unit::Nanoseconds => "ns",
             Unit::Ticks => "ticks",
         },
-        filtered: merged.filtered.as_deref(),
-        differences: merged.differences.iter().map(ToString::to_string).collect(),
+        filtered: merged.same.filtered.as_deref(),
+        differences: merged.same.differences.iter().map(ToString::to_string).collect(),
         boots: merged.boots.iter().map(boot).collect(),
         span: merged.span,
         busy: merged.busy,

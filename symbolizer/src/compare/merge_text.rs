@@ -69,10 +69,10 @@ pub fn write(merged: &Merged, options: Options, out: &mut dyn Write) -> io::Resu
 }
 
 fn header(merged: &Merged, width: usize, out: &mut dyn Write) -> io::Result<()> {
-    let release = if merged.release.is_empty() { "(release not known)" } else { &merged.release };
+    let release = if merged.same.release.is_empty() { "(release not known)" } else { &merged.same.release };
     let number = merged.boots.len() as u64;
     writeln!(out, "{HEADING}{} boots of Linux {}{HEADING:#}", count(number), printable(release))?;
-    let clock = merged.unit.clock();
+    let clock = merged.same.unit.clock();
     let mut field = |name: &str, text: &str| -> io::Result<()> {
         for (index, line) in wrap(text, width.saturating_sub(16).max(20)).iter().enumerate() {
             let name = if index == 0 { name } else { "" };
@@ -80,18 +80,21 @@ fn header(merged: &Merged, width: usize, out: &mut dyn Write) -> io::Result<()> 
         }
         Ok(())
     };
-    field("build ID", &if merged.build_id.is_empty() { "none".to_owned() } else { printable(&merged.build_id) })?;
-    field("command line", &printable(&merged.command_line))?;
+    field(
+        "build ID",
+        &if merged.same.build_id.is_empty() { "none".to_owned() } else { printable(&merged.same.build_id) },
+    )?;
+    field("command line", &printable(&merged.same.command_line))?;
     field("time span", &sentence(&merged.span, |value| clock.show(value)))?;
     field("busy", &format!("{}, over all CPUs, without idle", sentence(&merged.busy, |value| clock.show(value))))?;
     field("events", &format!("{} entries and exits", sentence(&merged.events, count)))?;
     if clock.khz().is_none() {
         field("times", "in ticks (t): not all traces say how fast their clock is")?;
     }
-    if let Some(filtered) = &merged.filtered {
+    if let Some(filtered) = &merged.same.filtered {
         field("filter", &format!("only {filtered}"))?;
     }
-    for difference in &merged.differences {
+    for difference in &merged.same.differences {
         for line in wrap(&format!("not the same in all boots: {difference}"), width.saturating_sub(2).max(20)) {
             writeln!(out, "  {WARN}{line}{WARN:#}")?;
         }
@@ -190,7 +193,7 @@ fn occurrences(boots: usize, merged: &Merged) -> String {
 }
 
 fn boots(merged: &Merged, options: Options, out: &mut dyn Write) -> io::Result<()> {
-    let (all, clock) = (merged.boots.len(), merged.unit.clock());
+    let (all, clock) = (merged.boots.len(), merged.same.unit.clock());
     let remark = if all > options.top { format!("the first {} of {all}", options.top) } else { String::new() };
     heading(out, options.width, "Boots", &remark)?;
     let cells: Vec<Vec<String>> = merged
@@ -215,7 +218,7 @@ fn boots(merged: &Merged, options: Options, out: &mut dyn Write) -> io::Result<(
 }
 
 fn levels(merged: &Merged, options: Options, out: &mut dyn Write) -> io::Result<()> {
-    let (clock, wide) = (merged.unit.clock(), options.width >= WIDE);
+    let (clock, wide) = (merged.same.unit.clock(), options.width >= WIDE);
     if merged.levels.is_empty() {
         return Ok(());
     }
@@ -267,7 +270,7 @@ fn initcalls(merged: &Merged, options: Options, out: &mut dyn Write) -> io::Resu
 }
 
 fn initcall_table(merged: &Merged, options: Options, rows: &[&InitcallRow], out: &mut dyn Write) -> io::Result<()> {
-    let (clock, wide) = (merged.unit.clock(), options.width >= WIDE);
+    let (clock, wide) = (merged.same.unit.clock(), options.width >= WIDE);
     let cells: Vec<Vec<String>> = rows
         .iter()
         .take(options.top)
@@ -286,7 +289,7 @@ fn initcall_table(merged: &Merged, options: Options, rows: &[&InitcallRow], out:
 }
 
 fn functions(merged: &Merged, options: Options, out: &mut dyn Write) -> io::Result<()> {
-    let (clock, wide) = (merged.unit.clock(), options.width >= WIDE);
+    let (clock, wide) = (merged.same.unit.clock(), options.width >= WIDE);
     let remark = format!(
         "{} in all; self time without idle, {}; total and calls: means",
         count(merged.functions.len() as u64),

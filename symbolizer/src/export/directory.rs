@@ -2,7 +2,9 @@
 //! A directory that is whole or not there. In: its path. Out: a place to write its files, which takes the path
 //! when all are written. Never here: what is in the files.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -37,7 +39,10 @@ impl Directory {
             return Err(told(io::Error::new(io::ErrorKind::ResourceBusy, "the current directory cannot be replaced")));
         }
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let files = tempfile::Builder::new().prefix(".symbolize").tempdir_in(parent).map_err(told)?;
+        let mut builder = tempfile::Builder::new();
+        // A temporary directory is its owner's alone; an output is as any other (less the umask).
+        builder.prefix(".symbolize").permissions(Permissions::from_mode(0o777));
+        let files = builder.tempdir_in(parent).map_err(told)?;
         Ok(Directory { files, path })
     }
 
@@ -51,15 +56,6 @@ impl Directory {
     /// # Errors
     /// Of the renaming.
     pub fn done(&mut self) -> io::Result<()> {
-        // A temporary directory is its owner's alone; an output is as any other.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mask = rustix::process::umask(rustix::fs::Mode::empty());
-            rustix::process::umask(mask);
-            let mode = std::fs::Permissions::from_mode(0o777 & !mask.bits());
-            std::fs::set_permissions(self.files.path(), mode)?;
-        }
         std::fs::rename(self.files.path(), &self.path)
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display())))?;
         self.files.disable_cleanup(true);

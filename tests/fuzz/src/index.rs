@@ -15,10 +15,10 @@ use symbolizer::calltree::phases::Timeline;
 use symbolizer::calltree::{Site, wire};
 use symbolizer::decode::pipeline;
 use symbolizer::decode::source::Memory;
+use symbolizer::report::Report;
 use symbolizer::report::levels::Boot;
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::{Coverage, Named, Origin};
-use symbolizer::report::{Report, json, text};
 use symbolizer::resolve::Slide;
 use symbolizer::trace_dir::{Block, Meta, Run};
 use symbolizer::trace_index;
@@ -73,13 +73,7 @@ fn report(memory: &Memory, outline: &Outline) {
         Sort::Total,
         None,
     );
-    let mut out = Vec::new();
-    json::write(&report, None, &mut out).expect("memory takes all");
-    serde_json::from_slice::<serde_json::Value>(&out).expect("JSON");
-    out.clear();
-    let options = text::Options { width: 80, top: 5, sort: None, lines: true, by: None };
-    text::write(&report, options, &mut out).expect("memory takes all");
-    shown::check(&out);
+    shown::report(&report);
 }
 
 fn named(site: Site<'_>) -> Named {

@@ -7,10 +7,10 @@ use std::path::Path;
 use symbolizer::calltree::aggregate::Aggregate;
 use symbolizer::calltree::filter::{Filter, Wanted};
 use symbolizer::calltree::{Site, Totals};
+use symbolizer::report::Report;
 use symbolizer::report::levels::Boot;
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::Coverage;
-use symbolizer::report::{Report, json, text};
 use symbolizer::resolve::Slide;
 use symbolizer::trace_dir::meta::META_FILE;
 use symbolizer::trace_dir::{Meta, TraceDir};
@@ -48,13 +48,7 @@ fn report(meta: &Meta) {
         boot: Boot::default(),
     };
     let report = Report::new(sources, Sort::Own, None);
-    let mut out = Vec::new();
-    json::write(&report, None, &mut out).expect("memory takes all");
-    serde_json::from_slice::<serde_json::Value>(&out).expect("JSON");
-    out.clear();
-    let options = text::Options { width: 80, top: 5, sort: None, lines: true, by: None };
-    text::write(&report, options, &mut out).expect("memory takes all");
-    shown::check(&out);
+    shown::report(&report);
 }
 
 /// A directory with a trace of one CPU: `data` is its file.

@@ -2,6 +2,19 @@
 //! What goes to a terminal. In: printed text. Demanded: no control character but line feeds and our
 //! own colours. A guest, a trace from elsewhere or a vmlinux must not steer the reader's terminal.
 
+use symbolizer::report::{Report, json, text};
+
+/// A report in all its forms: JSON that can be read, text that is fit for a terminal.
+pub fn report(report: &Report<'_>) {
+    let mut out = Vec::new();
+    json::write(report, None, &mut out).expect("memory takes all");
+    serde_json::from_slice::<serde_json::Value>(&out).expect("JSON");
+    out.clear();
+    let options = text::Options { width: 80, top: 5, sort: None, lines: true, by: None };
+    text::write(report, options, &mut out).expect("memory takes all");
+    check(&out);
+}
+
 /// Looks at a whole output.
 pub fn check(text: &[u8]) {
     let text = std::str::from_utf8(text).expect("reports are UTF-8");

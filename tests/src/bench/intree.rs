@@ -110,9 +110,7 @@ pub fn run(series: &str) -> Result<bool> {
         "function_graph_instructions_per_event": graph_event,
         "function_graph_whole_boot_instructions_per_event": graph_each});
     let path = workspace::target().join("bench/in-tree.json");
-    std::fs::write(&path, serde_json::to_vec_pretty(&json)?)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("written: {}", path.display());
+    super::write(&path, &serde_json::to_vec_pretty(&json)?)?;
     let met = ratio <= MOST_OFF_RATIO && ours_event < graph_event;
     if !met {
         eprintln!(

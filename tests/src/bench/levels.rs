@@ -40,7 +40,7 @@ struct Boot {
 /// When a boot or a program fails.
 pub fn run(kernel: &Kernel) -> Result<bool> {
     let bench = Bench::prepare(kernel)?;
-    let untraced = bench.untraced_icount()?;
+    let untraced = bench.untraced_icount("level")?;
     let off = bench.level("off", "hypergraph=off")?;
     let full = bench.level("full", "")?;
     let own = (full.instructions - off.instructions) as f64 / full.events as f64;
@@ -83,9 +83,7 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
     println!("\n{}", debug.0);
     let path = bench.directory.join("levels.json");
     let json = json!({"own_instructions_per_event": own, "rows": rows, "initcall_debug": debug.1});
-    std::fs::write(&path, serde_json::to_vec_pretty(&json)?)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("written: {}", path.display());
+    super::write(&path, &serde_json::to_vec_pretty(&json)?)?;
     if !met {
         eprintln!("missed: filter:fs costs more than {MOST_TIMES_OWN} times its own events");
     }
@@ -93,15 +91,6 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
 }
 
 impl Bench {
-    fn untraced_icount(&self) -> Result<u64> {
-        self.steps.step("untraced boot");
-        let out = self.directory.join("level-untraced.json");
-        let mut boot = self.machine(&out)?.icount().untraced(&self.vmlinux, &self.initrd);
-        recording::untraced(&mut boot, "untraced")?;
-        let counted = Counts::read(&out)?.instructions.context("the witness counted no instructions")?;
-        Ok(counted.kernel + counted.hook)
-    }
-
     /// A boot with these words on its command line.
     fn level(&self, name: &str, words: &str) -> Result<Boot> {
         self.steps.step(format_args!("boot: {name}"));

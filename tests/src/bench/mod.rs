@@ -61,8 +61,7 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
 
     print!("{}", figures.table());
     let summary = bench.directory.join("summary.json");
-    std::fs::write(&summary, figures.summary()?).with_context(|| format!("cannot write {}", summary.display()))?;
-    eprintln!("written: {}", summary.display());
+    write(&summary, figures.summary()?.as_bytes())?;
     Ok(figures.all_met())
 }
 
@@ -103,6 +102,16 @@ impl Bench {
             counts.calls()
         ));
         Ok(instructions)
+    }
+
+    /// Kernel instructions of the kernel as it is, in a boot that repeats; what is kept of it begins with `name`.
+    fn untraced_icount(&self, name: &str) -> Result<u64> {
+        self.steps.step("untraced boot");
+        let out = self.directory.join(format!("{name}-untraced.json"));
+        let mut boot = self.machine(&out)?.icount().untraced(&self.vmlinux, &self.initrd);
+        recording::untraced(&mut boot, "untraced")?;
+        let counted = Counts::read(&out)?.instructions.context("the witness counted no instructions")?;
+        Ok(counted.kernel + counted.hook)
     }
 
     fn traced(&self, untraced: &Instructions, figures: &mut Figures) -> Result<PathBuf> {
@@ -181,6 +190,13 @@ impl Bench {
         figures.add("symbol_disagreements", differences.other.len() as f64);
         Ok(())
     }
+}
+
+/// A result for programs, beside the table.
+fn write(path: &Path, json: &[u8]) -> Result<()> {
+    std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    eprintln!("written: {}", path.display());
+    Ok(())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

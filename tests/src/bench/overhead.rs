@@ -34,7 +34,7 @@ const SHORT: u64 = 100_000;
 /// When a boot or a program fails.
 pub fn run(kernel: &Kernel) -> Result<bool> {
     let bench = Bench::prepare(kernel)?;
-    let untouched = bench.untouched()?;
+    let untouched = bench.untraced_icount("overhead")?;
     let (marks, marks_instructions) = bench.recorded("marks", "hypergraph=events:initcall")?;
     let (traced, traced_instructions) = bench.recorded("traced", "")?;
     bench.steps.step("reports");
@@ -87,9 +87,7 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
     let path = bench.directory.join("overhead.json");
     let json = json!({"residue_percent": residue, "correction": correction, "initcalls": initcalls.json(),
         "kernel_instructions": {"untouched": untouched, "marks": marks_instructions, "traced": traced_instructions}});
-    std::fs::write(&path, serde_json::to_vec_pretty(&json)?)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("written: {}", path.display());
+    super::write(&path, &serde_json::to_vec_pretty(&json)?)?;
     let met = residue.abs() <= MOST_RESIDUE;
     if !met {
         eprintln!("missed: the residue is {residue:+.2} %, more than {MOST_RESIDUE} %");
@@ -98,16 +96,6 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
 }
 
 impl Bench {
-    /// Kernel instructions of the kernel as it is.
-    fn untouched(&self) -> Result<u64> {
-        self.steps.step("boot: untouched, under the witness");
-        let out = self.directory.join("overhead-untouched.json");
-        let mut boot = self.machine(&out)?.icount().untraced(&self.vmlinux, &self.initrd);
-        recording::untraced(&mut boot, "untouched")?;
-        let counted = Counts::read(&out)?.instructions.context("the witness counted no instructions")?;
-        Ok(counted.kernel + counted.hook)
-    }
-
     /// A recorded boot with these words on its command line: the trace, and its kernel and tracer instructions.
     fn recorded(&self, name: &str, words: &str) -> Result<(PathBuf, u64)> {
         self.steps.step(format_args!("boot: {name}"));

@@ -101,9 +101,7 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
         "peers": peers::list(&took, events),
         "figures": serde_json::from_str::<serde_json::Value>(&figures.summary()?)?,
     });
-    std::fs::write(&path, serde_json::to_vec_pretty(&json)?)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("written: {}", path.display());
+    super::write(&path, &serde_json::to_vec_pretty(&json)?)?;
     Ok(figures.all_met())
 }
 

@@ -56,9 +56,7 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
     let rows = ROUNDS.into_iter().map(|rounds| bench.scale(rounds)).collect::<Result<Vec<_>>>()?;
     println!("{}", table(&rows));
     let path = bench.directory.join("scale.json");
-    std::fs::write(&path, serde_json::to_vec_pretty(&json(&rows))?)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("written: {}", path.display());
+    super::write(&path, &serde_json::to_vec_pretty(&json(&rows))?)?;
     let missed = missed(&rows);
     missed.iter().for_each(|what| eprintln!("missed: {what}"));
     Ok(missed.is_empty())
