@@ -307,6 +307,13 @@ impl Teller<'_> {
         }
     }
 
+    /// How much of a level an initcall took.
+    fn share(&self, initcall: &InitcallRow, row: &LevelRow) -> Text {
+        let took = show(self.report, initcall.wall);
+        let took = format!(" took {took} of it ({} %)", percent(initcall.wall, row.ticks));
+        Text::default().code(&*initcall.name).plain(took)
+    }
+
     /// What a level's time went into.
     fn level(&self, row: &LevelRow, initcalls: &[(InitcallWords, Text)]) -> Text {
         if row.phase == Phase::Firmware {
@@ -317,11 +324,7 @@ impl Teller<'_> {
         if let Some((initcall, (_, why))) = slowest
             && initcall.wall > row.ticks / 10
         {
-            let text = Text::default().code(&*initcall.name).plain(format!(
-                " took {} of it ({} %)",
-                show(report, initcall.wall),
-                percent(initcall.wall, row.ticks)
-            ));
+            let text = self.share(initcall, row);
             return if why.is_empty() { text } else { text.plain(": ").then(why.clone()) };
         }
         let start = time(report, row.began);
@@ -418,7 +421,11 @@ impl Teller<'_> {
                 text.plain(format!("Next comes {} ", what(next.phase))).strong(next.phase.name()).plain(": ")
             };
             text = text.plain(format!("{} ({} %)", show(report, next.ticks), self.percent(next.ticks)));
-            if let Some(why) = levels.get(index).filter(|why| !why.is_empty()) {
+            // Why the slowest initcall took its time has just been said.
+            let said = slowest.filter(|slowest| row.slowest != Some(slowest.0) && next.slowest == Some(slowest.0));
+            if let Some((_, initcall)) = said {
+                text = text.plain("; ").then(self.share(initcall, next));
+            } else if let Some(why) = levels.get(index).filter(|why| !why.is_empty()) {
                 text = text.plain("; ").then(why.clone());
             }
             all.push(text.plain("."));
