@@ -13,7 +13,8 @@
 //! 7. [`aggregate`]: the consumer that adds up per function, phase and task;
 //! 8. [`levels`]: the consumer of marks: phases, initcalls, options;
 //! 9. [`contexts`]: the consumer that merges equal calls to one tree;
-//! 10. [`both`]: two consumers in one run.
+//! 10. [`both`]: two consumers in one run;
+//! 11. [`by_cpu`]: where functions run.
 //!
 //! ## What a duration is
 //! A call lasts from its entry to its exit. Its *wall* time is just that. Its *total* time leaves out
@@ -28,6 +29,7 @@
 pub mod aggregate;
 pub mod both;
 pub mod build;
+pub mod by_cpu;
 pub mod checkpoint;
 pub mod contexts;
 mod cursor;

@@ -8,6 +8,9 @@
 //! 3. [`spread`]: a figure over many boots;
 //! 4. [`merge`]: the figures of many boots, written by [`merge_text`] and [`merge_json`].
 
+pub mod boot;
+pub mod diff;
+pub mod kept;
 pub mod merge;
 pub mod merge_json;
 pub mod merge_text;

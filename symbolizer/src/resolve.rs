@@ -3,7 +3,7 @@
 //! where its source is. Never here: traces, printing.
 //!
 //! The tour:
-//! 1. [`image`]: the file, mapped; its build ID and its list of call sites;
+//! 1. [`image`]: the file, mapped; its build ID and its list of call sites; [`find`]: where such files are;
 //! 2. [`kernel`]: all that is asked of a kernel, and where the answer comes from;
 //! 3. [`cache`] and [`table`]: from the last time, in a file that is searched as it is;
 //! 4. [`slide`]: how far KASLR moved the kernel;
@@ -18,6 +18,7 @@
 
 pub mod cache;
 pub mod debug;
+pub mod find;
 pub mod frames;
 pub mod image;
 pub mod initcalls;

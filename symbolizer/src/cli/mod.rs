@@ -6,6 +6,7 @@ pub mod addresses;
 pub mod analysis;
 pub mod bench_decode;
 pub mod bench_levels;
+pub mod boots;
 pub mod completions;
 pub mod explore;
 pub mod export;
@@ -14,6 +15,7 @@ pub mod format;
 pub mod graph;
 pub mod index;
 pub mod inject;
+pub mod keep;
 pub mod man;
 pub mod merge;
 pub mod names;
@@ -66,6 +68,8 @@ enum Command {
     Report(report::Args),
     /// Walks through a trace in the terminal: levels, initcalls, call tree, functions, source
     Explore(explore::Args),
+    /// Makes small files of boots, to compare them later
+    Keep(keep::Args),
     /// Merges several boots of one kernel: means and spread of levels, initcalls and functions
     Merge(merge::Args),
     /// Shows who called a function and what it called, with times
@@ -97,6 +101,7 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Options(args)) => options::run(&args),
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Explore(args)) => explore::run(&args),
+        Some(Command::Keep(args)) => keep::run(&args),
         Some(Command::Merge(args)) => merge::run(&args),
         Some(Command::Graph(args)) => graph::run(args),
         Some(Command::Suggest(args)) => suggest::run(&args),

@@ -400,6 +400,9 @@ fn record(
     mut watch: Watch,
     vmlinux: Option<&Path>,
 ) -> anyhow::Result<u8> {
+    // Where it is found again by those who compare boots.
+    let path = vmlinux.and_then(|path| std::path::absolute(path).ok());
+    let meta = Meta { vmlinux: path.map(|path| path.display().to_string()).unwrap_or_default(), ..meta };
     // The rings first: the guest runs already.
     let drainer = Drainer::new(region);
     let writer = TraceWriter::create(&args.output, &meta, existing)?;

@@ -156,6 +156,10 @@ pub struct Meta {
     pub origin: String,
     /// What the guest made of its options: `unread`, `off` or `on`; empty if not known.
     pub state: String,
+    /// Time is instructions, and another boot would be the same (`record --deterministic`).
+    pub deterministic: bool,
+    /// Path of the vmlinux that was given to the recorder; empty if none was.
+    pub vmlinux: String,
 }
 
 /// Only what must be right before the rest is looked at.
