@@ -10,10 +10,15 @@
 
 pub mod boot;
 pub mod diff;
+pub mod diff_words;
+pub mod explain;
 pub mod kept;
 pub mod merge;
 pub mod merge_json;
 pub mod merge_text;
 pub mod profile;
 pub mod settings;
+#[cfg(test)]
+mod sketch;
 pub mod spread;
+pub mod ways;
