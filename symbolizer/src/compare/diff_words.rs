@@ -48,7 +48,11 @@ pub fn sign(value: f64) -> char {
 /// A mean of counts: with one decimal if it is small and has a fraction, without its sign.
 pub fn count(value: f64) -> String {
     let value = value.abs();
-    if value < 1e3 && (value - value.round()).abs() >= 0.05 { format!("{value:.1}") } else { units::count(whole(value)) }
+    if value < 1e3 && (value - value.round()).abs() >= 0.05 {
+        format!("{value:.1}")
+    } else {
+        units::count(whole(value))
+    }
 }
 
 /// A part of one in percent, without its sign: `12 %`, `1.2 %`, `0.12 %`.
@@ -99,9 +103,10 @@ mod tests {
 
     #[test]
     fn parts_have_as_many_digits_as_they_need() {
-        assert_eq!([0.0, 0.000_12, 0.0012, 0.012, 0.12, -1.2, 1_234.0].map(percent), [
-            "0.0 %", "0.01 %", "0.1 %", "1.2 %", "12 %", "120 %", "123,400 %"
-        ]);
+        assert_eq!(
+            [0.0, 0.000_12, 0.0012, 0.012, 0.12, -1.2, 1_234.0].map(percent),
+            ["0.0 %", "0.01 %", "0.1 %", "1.2 %", "12 %", "120 %", "123,400 %"]
+        );
         assert_eq!([0.000_1, 0.004_2, 1.0].map(probability), ["<0.001", "0.004", "1.000"]);
     }
 }

@@ -126,9 +126,12 @@ impl Sketch {
             .iter()
             .map(|(name, [calls, own, total])| {
                 let mut figures = vec![(Metric::Calls, *calls), (Metric::Own, *own), (Metric::Total, *total)];
-                figures.extend(self.cpus.iter().filter(|(cpu, _)| cpu == name).map(|(_, parts)| {
-                    (Metric::OnFirstCpu, (parts.0 * 1e6, parts.1 * 1e6))
-                }));
+                figures.extend(
+                    self.cpus
+                        .iter()
+                        .filter(|(cpu, _)| cpu == name)
+                        .map(|(_, parts)| (Metric::OnFirstCpu, (parts.0 * 1e6, parts.1 * 1e6))),
+                );
                 self.row(Kind::Function, name, (calls.0 > 0.0, calls.1 > 0.0), &figures)
             })
             .collect();

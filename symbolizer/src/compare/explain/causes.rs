@@ -79,8 +79,7 @@ impl Cause<'_> {
 
     /// The level in which it is; none if it is in many, or that is not known.
     pub fn level(&self, ways: &Ways<'_>) -> Option<Phase> {
-        let scattered =
-            matches!(self.what, What::Calls { scattered: true, .. } | What::Own { scattered: true, .. });
+        let scattered = matches!(self.what, What::Calls { scattered: true, .. } | What::Own { scattered: true, .. });
         let of_row = || self.row.levels.1.first().or(self.row.levels.0.first()).copied();
         if scattered { None } else { self.at.and_then(|at| ways.level(at)).or_else(of_row) }
     }
@@ -229,9 +228,9 @@ fn below(diff: &Diff, ways: &Ways<'_>, at: usize, raw: f64, visits: &mut usize) 
             None => unknown += difference,
         }
     }
-    let known = own.into_iter().filter_map(|(function, there)| {
-        Some(nearer(there, difference(diff.functions.get(function)?, Metric::Own)))
-    });
+    let known = own
+        .into_iter()
+        .filter_map(|(function, there)| Some(nearer(there, difference(diff.functions.get(function)?, Metric::Own))));
     let sum: f64 = known.sum();
     nearer(sum + unknown, raw)
 }

@@ -37,8 +37,10 @@ pub fn way_to(ways: &Ways<'_>, diff: &Diff) -> HashMap<usize, usize> {
 
 /// Initcalls that are new, gone, or in another level.
 pub fn initcalls<'d>(diff: &'d Diff, ways: &Ways<'d>) -> Vec<Cause<'d>> {
-    let named: HashMap<&str, usize> =
-        way_to(ways, diff).into_iter().map(|(function, at)| (diff.functions[function].item.name.as_str(), at)).collect();
+    let named: HashMap<&str, usize> = way_to(ways, diff)
+        .into_iter()
+        .map(|(function, at)| (diff.functions[function].item.name.as_str(), at))
+        .collect();
     // Without both sides in the comparison, all would be new.
     let both = diff.initcalls.iter().any(|row| row.boots.0 > 0) && diff.initcalls.iter().any(|row| row.boots.1 > 0);
     let found = diff.initcalls.iter().filter(|_| both).filter_map(|row| {
@@ -49,13 +51,7 @@ pub fn initcalls<'d>(diff: &'d Diff, ways: &Ways<'d>) -> Vec<Cause<'d>> {
             return Some(Cause { what: What::Moved, row, at, effect: 0.0, weight: a.max(b).max(1.0) * STRUCTURE });
         }
         let effect = b - a;
-        (row.is_new() || row.is_gone()).then_some(Cause {
-            what: What::Initcall,
-            row,
-            at,
-            effect,
-            weight: effect.abs(),
-        })
+        (row.is_new() || row.is_gone()).then_some(Cause { what: What::Initcall, row, at, effect, weight: effect.abs() })
     });
     found.collect()
 }
@@ -77,14 +73,23 @@ pub fn other_cpus<'d>(diff: &'d Diff, ways: &Ways<'d>) -> Vec<Cause<'d>> {
     let largest = if moved.is_empty() { HashMap::new() } else { way_to(ways, diff) };
     let outermost = moved.iter().filter(|&function| {
         let Some(&at) = largest.get(function) else { return true };
-        !ways.up(at).skip(1).any(|at| ways.way(at).function.is_some_and(|above| above != *function && moved.contains(&above)))
+        !ways
+            .up(at)
+            .skip(1)
+            .any(|at| ways.way(at).function.is_some_and(|above| above != *function && moved.contains(&above)))
     });
     let causes = outermost.map(|&function| {
         let row = &diff.functions[function];
         let (a, b) = means(row, Metric::Total);
         let time = a.max(b);
         let waits = waiter(diff, ways, function);
-        Cause { what: What::OtherCpu { waits }, row, at: largest.get(&function).copied(), effect: 0.0, weight: time * STRUCTURE }
+        Cause {
+            what: What::OtherCpu { waits },
+            row,
+            at: largest.get(&function).copied(),
+            effect: 0.0,
+            weight: time * STRUCTURE,
+        }
     });
     let mut causes: Vec<Cause<'d>> = causes.collect();
     causes.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.row.item.cmp(&b.row.item)));
@@ -152,9 +157,8 @@ fn sleeper(diff: &Diff, ways: &Ways<'_>, initcall: &Row) -> Option<usize> {
     // Callers come before those whom they call: the first that is found is the outermost.
     let inside = |at: usize| ways.up(at).skip(1).any(is_it);
     let sleeps = |at: usize| {
-        ways.subtree(at).any(|at| {
-            more(at) && ways.function(at).is_some_and(|row| SLEEPS.contains(&row.item.name.as_str()))
-        })
+        ways.subtree(at)
+            .any(|at| more(at) && ways.function(at).is_some_and(|row| SLEEPS.contains(&row.item.name.as_str())))
     };
     let told = |at: usize| ways.function(at).is_some_and(|row| counts(diff, row) || sleeps_itself(row));
     (0..ways.len()).filter(|&at| ways.caller(at).is_some() && more(at) && inside(at)).find(|&at| told(at) && sleeps(at))

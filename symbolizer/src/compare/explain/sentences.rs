@@ -4,7 +4,7 @@
 
 use bootlevel::Phase;
 
-use super::super::diff::{Diff, Kind, Metric, Row};
+use super::super::diff::{Basis, Diff, Kind, Metric, Row};
 use super::super::diff_words::{Words, count, name};
 use super::super::ways::Ways;
 use super::causes::{Cause, What, difference};
@@ -58,7 +58,8 @@ impl Teller<'_, '_> {
         let same = (amount / cause.effect - 1.0).abs() < 0.1;
         let rest = if same { String::new() } else { format!(", {}", self.words.signed(Metric::Time, cause.effect)) };
         let shown = self.words.time(amount);
-        let told = time.changed && amount * time.difference > 0.0 && amount.abs() <= time.difference.abs() * 1.05;
+        let changed = time.changed || self.diff.basis == Basis::TooFew;
+        let told = changed && amount * time.difference > 0.0 && amount.abs() <= time.difference.abs() * 1.05;
         if told {
             format!("; {shown} of it in level {}: {clause}{rest}", phase.name())
         } else {
@@ -120,7 +121,8 @@ impl Teller<'_, '_> {
                 let off = difference(row, Metric::OnFirstCpu) < 0.0;
                 let (from, to) = if off { ("CPU 0", "CPU 1") } else { ("CPU 1", "CPU 0") };
                 let total = row.change(Metric::Total).map_or(0.0, |change| change.b.mean);
-                let waits = waits.map_or_else(String::new, |row| format!("; {} now waits for it", quoted(&row.item.name)));
+                let waits =
+                    waits.map_or_else(String::new, |row| format!("; {} now waits for it", quoted(&row.item.name)));
                 format!("{} moved from {from} to {to} ({}){waits}", quoted(&row.item.name), self.words.time(total))
             }
             What::Waits { by } => self.waits(cause, by),
@@ -145,7 +147,8 @@ impl Teller<'_, '_> {
 
     fn waits(&self, cause: &Cause<'_>, by: Option<usize>) -> String {
         let row = cause.row;
-        let long = format!("{} {}", self.words.time(cause.effect), if cause.effect < 0.0 { "shorter" } else { "longer" });
+        let long =
+            format!("{} {}", self.words.time(cause.effect), if cause.effect < 0.0 { "shorter" } else { "longer" });
         let whom = match row.kind {
             Kind::Level => format!("level {}", printable(&row.item.name)),
             _ => quoted(&row.item.name),

@@ -21,8 +21,10 @@ fn a_delay_in_a_probe() {
     let told = headline(&driver((1.0, 1.0), (1e5, 1e5), (1e6, 41e6), (0.0, 0.0)).build());
     assert_eq!(
         told,
-        ["boot is 40.0 ms (4.0 %) slower; 40.0 ms of it in level device: `foo_init` -> `driver_register` -> `foo_probe` \
-          -> `__const_udelay` called 40 times more (1 -> 41)"]
+        [
+            "boot is 40.0 ms (4.0 %) slower; 40.0 ms of it in level device: `foo_init` -> `driver_register` -> `foo_probe` \
+          -> `__const_udelay` called 40 times more (1 -> 41)"
+        ]
     );
 }
 
@@ -57,8 +59,10 @@ fn a_square_of_a_number_in_an_init() {
         .build();
     assert_eq!(
         headline(&diff),
-        ["boot is 24.0 ms (2.4 %) slower; 24.0 ms of it in level fs: `init_foofs` -> `foofs_hash` itself takes 24.0 ms \
-          more (1.00 ms -> 25.0 ms)"]
+        [
+            "boot is 24.0 ms (2.4 %) slower; 24.0 ms of it in level fs: `init_foofs` -> `foofs_hash` itself takes 24.0 ms \
+          more (1.00 ms -> 25.0 ms)"
+        ]
     );
 }
 
@@ -72,8 +76,10 @@ fn a_function_called_a_thousand_times_more() {
         .build();
     assert_eq!(
         headline(&diff),
-        ["boot takes 1.00 s as before; level fs is 40.0 us slower: `init_foofs` -> `foofs_check` called 1,000 times more \
-          (1 -> 1,001)"]
+        [
+            "boot takes 1.00 s as before; level fs is 40.0 us slower: `init_foofs` -> `foofs_check` called 1,000 times more \
+          (1 -> 1,001)"
+        ]
     );
 }
 
@@ -98,9 +104,11 @@ fn work_that_moved_to_another_cpu() {
     let work = |path: &str, calls: (f64, f64), own: (f64, f64)| {
         let path = path.to_owned();
         move |sketch: Sketch| {
-            sketch
-                .way(&format!("{path};build_table"), calls, own)
-                .way(&format!("{path};build_table;build_entry"), (calls.0 * 9.0, calls.1 * 9.0), own)
+            sketch.way(&format!("{path};build_table"), calls, own).way(
+                &format!("{path};build_table;build_entry"),
+                (calls.0 * 9.0, calls.1 * 9.0),
+                own,
+            )
         }
     };
     let sketch = work("device;do_initcalls;foo_init", (1.0, 0.0), (10e6, 0.0))(Sketch::new(Basis::Tested));
@@ -188,8 +196,10 @@ fn a_function_that_is_slower_everywhere_is_told_once() {
     }
     assert_eq!(
         headline(&sketch.build()),
-        ["boot is 8.00 ms (0.8 %) slower; 8.00 ms slower: `kmalloc` itself takes 8.00 ms more (4.00 ms -> 12.0 ms, in many \
-          places)"]
+        [
+            "boot is 8.00 ms (0.8 %) slower; 8.00 ms slower: `kmalloc` itself takes 8.00 ms more (4.00 ms -> 12.0 ms, in many \
+          places)"
+        ]
     );
 }
 
@@ -200,7 +210,9 @@ fn no_change_says_what_would_have_been_seen() {
     let told = headline(&Sketch::new(Basis::Exact).build());
     assert_eq!(
         told,
-        ["no change: boot 1.00 s and 13,000,000 events on both sides (deterministic boots: any difference would be seen)"]
+        [
+            "no change: boot 1.00 s and 13,000,000 events on both sides (deterministic boots: any difference would be seen)"
+        ]
     );
 }
 
@@ -227,6 +239,7 @@ fn without_call_trees_functions_speak_for_themselves() {
 
 #[test]
 fn names_from_a_trace_cannot_write_to_the_terminal() {
-    let diff = Sketch::new(Basis::Exact).way("late;do_initcalls;clk_init;evil\u{1b}[31m", (0.0, 3.0), (0.0, 2e7)).build();
+    let diff =
+        Sketch::new(Basis::Exact).way("late;do_initcalls;clk_init;evil\u{1b}[31m", (0.0, 3.0), (0.0, 2e7)).build();
     assert!(headline(&diff).iter().all(|line| !line.contains('\u{1b}')));
 }
