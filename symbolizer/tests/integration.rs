@@ -4,6 +4,7 @@
 
 mod integration {
     mod capture;
+    mod diff;
     mod errors;
     mod explore;
     mod explore_terminal;

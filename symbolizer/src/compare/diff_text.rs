@@ -123,7 +123,8 @@ fn header(diff: &Diff, options: Options, out: &mut dyn Write) -> io::Result<()> 
             "p: probability of such a difference by chance, corrected for all {} figures compared; ~: may be chance",
             count(diff.tests as f64)
         ),
-        Basis::TooFew => "too few boots to say what is chance".to_owned(),
+        // A doubt, which says how many would do.
+        Basis::TooFew => String::new(),
     };
     wrap(&basis, width).iter().try_for_each(|line| writeln!(out, "  {DIM}{line}{DIM:#}"))?;
     let settings = diff.settings.iter().map(|setting| format!("not the same in all boots: {setting}"));

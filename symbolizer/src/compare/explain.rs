@@ -15,6 +15,7 @@ mod tests;
 use self::sentences::Teller;
 use super::diff::{Basis, Change, Diff, Metric};
 use super::diff_words::{Words, count, percent};
+use super::statistics::smallest_seen;
 use super::ways::Ways;
 
 /// Most sentences.
@@ -101,8 +102,10 @@ fn no_change(diff: &Diff, words: Words) -> String {
 }
 
 /// The smallest change that would have been told from chance, as a part of the whole.
-pub fn seen(time: &Change) -> Option<f64> {
-    let (low, high) = time.interval?;
-    let part = (high - low) / 2.0 / time.a.mean;
+fn seen(time: &Change) -> Option<f64> {
+    let (a, b) = (time.a.all.len(), time.b.all.len());
+    let squares = time.a.sd.powi(2) * a.saturating_sub(1) as f64 + time.b.sd.powi(2) * b.saturating_sub(1) as f64;
+    let sd = (squares / (a + b).saturating_sub(2).max(1) as f64).sqrt();
+    let part = smallest_seen(sd, a, b) / time.a.mean;
     (part.is_finite() && part > 0.0).then_some(part)
 }

@@ -53,6 +53,8 @@ pub enum What<'d> {
     Waits {
         /// A way in it that is new and ends in the scheduler.
         by: Option<usize>,
+        /// Other tasks ran longer (or shorter) meanwhile.
+        for_others: bool,
     },
 }
 
