@@ -13,7 +13,7 @@ mod sentences;
 mod tests;
 
 use self::sentences::Teller;
-use super::diff::{Basis, Change, Diff, Metric};
+use super::diff::{Basis, Change, Diff, Metric, Row};
 use super::diff_words::{Words, count, percent};
 use super::statistics::smallest_seen;
 use super::ways::Ways;
@@ -42,6 +42,10 @@ pub fn headline(diff: &Diff) -> Vec<String> {
     };
     let Some(first) = found.first() else {
         let whole = chance + &whole_boot(diff, words);
+        let same = |row: &Row| row.changes.iter().all(|change| change.difference == 0.0);
+        if same(&diff.boot) && diff.functions.iter().all(same) {
+            return vec![format!("{whole}, and each function too")];
+        }
         return vec![match teller.level_most() {
             Some(level) => format!("{whole}; {level}, spread over many functions"),
             None => format!("{whole}; no single function stands out"),

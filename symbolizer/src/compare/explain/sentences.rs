@@ -55,8 +55,9 @@ impl Teller<'_, '_> {
         let level = self.level(phase).map_or(0.0, |row| difference(row, Metric::Time));
         let most = level * cause.effect > 0.0 && cause.effect.abs() >= level.abs() * 0.5;
         let amount = if most { level } else { cause.effect };
+        // Sentences about self time say how much it is.
         let same = (amount / cause.effect - 1.0).abs() < 0.1;
-        let rest = if same { String::new() } else { format!(", {}", self.words.signed(Metric::Time, cause.effect)) };
+        let rest = if same || matches!(cause.what, What::Own { .. }) { String::new() } else { format!(", {}", self.words.signed(Metric::Time, cause.effect)) };
         let shown = self.words.time(amount);
         let changed = time.changed || self.diff.basis == Basis::TooFew;
         let told = changed && amount * time.difference > 0.0 && amount.abs() <= time.difference.abs() * 1.05;
@@ -163,7 +164,7 @@ impl Teller<'_, '_> {
             (self.words.time(a), self.words.time(b))
         };
         let ((a, b), (busy_a, busy_b)) = (sides(Metric::Time), sides(Metric::Busy));
-        let others = if for_others { ", while other tasks run" } else { "" };
+        let others = if for_others { " for other tasks" } else { "" };
         let cpu = if busy_a == busy_b { format!("{busy_a} on both sides") } else { format!("{busy_a} -> {busy_b}") };
         format!("{whom} waits {long}{others} ({a} -> {b} from begin to end; on a CPU {cpu})")
     }
