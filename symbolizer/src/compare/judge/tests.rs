@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::compare::boot::{Function, Initcall, Level, OnCpus, Sums, Totals, Tree};
+use crate::compare::boot::{Function, Initcall, Level, OnCpus, Totals, Tree};
 use crate::compare::diff::{Basis, Kind};
 use crate::compare::signature::{Signature, Verdict, nearer};
 use crate::compare::statistics::permutation::Random;
