@@ -39,8 +39,11 @@ fn a_kept_boot_has_the_figures_of_its_trace_without_idling() {
         let (calls, own) = (number("calls") - number("idle_calls"), number("self_ticks") - number("idle_self_ticks"));
         assert_eq!(of(&boot.sums.function, &boot.sums.calls), calls, "{row}");
         assert_eq!(of(&boot.sums.function, &boot.sums.own), own, "{row}");
-        assert_eq!(of(&boot.cpus.function, &boot.cpus.calls), calls, "by CPU: {row}");
-        assert_eq!(of(&boot.cpus.function, &boot.cpus.own), own, "by CPU: {row}");
+        // A call that is open while its task idles never ended on a CPU that did something.
+        if number("idle_total_ticks") == 0 {
+            assert_eq!(of(&boot.cpus.function, &boot.cpus.calls), calls, "by CPU: {row}");
+            assert_eq!(of(&boot.cpus.function, &boot.cpus.own), own, "by CPU: {row}");
+        }
         assert_eq!(of(&boot.tree.function, &boot.tree.own), own, "in the tree: {row}");
     }
     // acpi_early_init began on one CPU and ended on the other.
