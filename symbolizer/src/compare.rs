@@ -9,10 +9,16 @@
 //! 4. [`merge`]: the figures of many boots, written by [`merge_text`] and [`merge_json`];
 //! 5. [`boot`]: all that is kept of one boot, and [`kept`], its file;
 //! 6. [`judge`] compares two sets of boots, with [`matching`] for functions of different kernels and [`statistics`];
-//! 7. [`diff`]: what it finds, and [`signature`], what of it tells most clearly on which side another boot is.
+//! 7. [`diff`]: what it finds, and [`signature`], what of it tells most clearly on which side another boot is;
+//! 8. [`explain`] says a comparison in sentences, [`diff_text`], [`diff_json`] and [`diff_flame`] write all of it.
 
 pub mod boot;
 pub mod diff;
+pub mod diff_flame;
+pub mod diff_json;
+pub mod diff_text;
+pub mod diff_words;
+pub mod explain;
 pub mod judge;
 pub mod kept;
 pub mod matching;
@@ -22,5 +28,8 @@ pub mod merge_text;
 pub mod profile;
 pub mod settings;
 pub mod signature;
+#[cfg(test)]
+mod sketch;
 pub mod spread;
 pub mod statistics;
+pub mod ways;
