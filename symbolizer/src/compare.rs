@@ -9,6 +9,7 @@
 //! 4. [`merge`]: the figures of many boots, written by [`merge_text`] and [`merge_json`].
 
 pub mod boot;
+pub mod budget;
 pub mod diff;
 pub mod kept;
 pub mod merge;
