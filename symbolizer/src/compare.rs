@@ -10,6 +10,10 @@
 
 pub mod boot;
 pub mod budget;
+pub mod check;
+pub mod check_json;
+pub mod check_junit;
+pub mod check_text;
 pub mod diff;
 pub mod kept;
 pub mod merge;

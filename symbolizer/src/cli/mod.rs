@@ -7,6 +7,7 @@ pub mod analysis;
 pub mod bench_decode;
 pub mod bench_levels;
 pub mod boots;
+pub mod check;
 pub mod completions;
 pub mod explore;
 pub mod export;
@@ -70,6 +71,8 @@ enum Command {
     Explore(explore::Args),
     /// Makes small files of boots, to compare them later
     Keep(keep::Args),
+    /// Tells whether boots became slower, or break a budget, for CI
+    Check(check::Args),
     /// Merges several boots of one kernel: means and spread of levels, initcalls and functions
     Merge(merge::Args),
     /// Shows who called a function and what it called, with times
@@ -102,6 +105,7 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Explore(args)) => explore::run(&args),
         Some(Command::Keep(args)) => keep::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
         Some(Command::Merge(args)) => merge::run(&args),
         Some(Command::Graph(args)) => graph::run(args),
         Some(Command::Suggest(args)) => suggest::run(&args),
