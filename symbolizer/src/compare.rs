@@ -10,6 +10,7 @@
 
 pub mod boot;
 pub mod budget;
+pub mod changepoints;
 pub mod check;
 pub mod check_json;
 pub mod check_junit;
@@ -22,3 +23,7 @@ pub mod merge_text;
 pub mod profile;
 pub mod settings;
 pub mod spread;
+pub mod trend;
+pub mod trend_json;
+pub mod trend_svg;
+pub mod trend_text;
