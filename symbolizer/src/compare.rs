@@ -11,8 +11,16 @@
 //! 6. [`judge`] compares two sets of boots, with [`matching`] for functions of different kernels and [`statistics`];
 //! 7. [`diff`]: what it finds, and [`signature`], what of it tells most clearly on which side another boot is;
 //! 8. [`explain`] says a comparison in sentences, [`diff_text`], [`diff_json`] and [`diff_flame`] write all of it.
+//! 9. [`budget`]: what a boot may cost; [`check`] holds boots against it and a baseline (`check_text`, `check_json`, `check_junit`);
+//! 10. [`trend`]: many boots over time, with [`changepoints`] (`trend_text`, `trend_json`, `trend_svg`).
 
 pub mod boot;
+pub mod budget;
+pub mod changepoints;
+pub mod check;
+pub mod check_json;
+pub mod check_junit;
+pub mod check_text;
 pub mod diff;
 pub mod diff_flame;
 pub mod diff_json;
@@ -32,4 +40,8 @@ pub mod signature;
 mod sketch;
 pub mod spread;
 pub mod statistics;
+pub mod trend;
+pub mod trend_json;
+pub mod trend_svg;
+pub mod trend_text;
 pub mod ways;

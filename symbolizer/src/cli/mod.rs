@@ -7,6 +7,7 @@ pub mod analysis;
 pub mod bench_decode;
 pub mod bench_levels;
 pub mod boots;
+pub mod check;
 pub mod completions;
 pub mod diff;
 pub mod explore;
@@ -30,6 +31,8 @@ pub mod report;
 pub mod resolve;
 pub mod source;
 pub mod suggest;
+pub mod tables;
+pub mod trend;
 
 use clap::{Parser, Subcommand};
 
@@ -73,6 +76,10 @@ enum Command {
     Keep(keep::Args),
     /// Compares boots before with boots after: what has changed, where, and whether it may be chance
     Diff(diff::Args),
+    /// Tells whether boots became slower, or break a budget, for CI
+    Check(check::Args),
+    /// Shows how boots or releases went over time, and where they changed
+    Trend(trend::Args),
     /// Merges several boots of one kernel: means and spread of levels, initcalls and functions
     Merge(merge::Args),
     /// Shows who called a function and what it called, with times
@@ -106,6 +113,8 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Explore(args)) => explore::run(&args),
         Some(Command::Keep(args)) => keep::run(&args),
         Some(Command::Diff(args)) => diff::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Trend(args)) => trend::run(&args),
         Some(Command::Merge(args)) => merge::run(&args),
         Some(Command::Graph(args)) => graph::run(args),
         Some(Command::Suggest(args)) => suggest::run(&args),
