@@ -65,6 +65,7 @@ What stands after -- goes to `cargo test --workspace`.")]
   cargo xtask bench overhead
   cargo xtask bench scale
   cargo xtask bench names
+  cargo xtask bench noise
   cargo xtask bench readers
 
 Prints a table and writes target/bench/summary.json (of a part: its own file). Exit code 1 if a
@@ -136,6 +137,8 @@ enum Part {
     Scale,
     /// Addresses to names, beside llvm-symbolizer and addr2line
     Names,
+    /// False alarms of `symbolize diff` between boots of one kernel
+    Noise,
     /// Reading a trace, beside trace-cmd, babeltrace2 and uftrace
     Readers,
 }
@@ -179,6 +182,7 @@ fn main() -> ExitCode {
         Command::Bench { part: Part::Scale, kernel } => bench::scale::run(&kernel.into()),
         Command::Pictures { kernel, page, out } => pictures::run(&kernel.into(), page.as_deref(), out.as_deref()),
         Command::Bench { part: Part::Names, kernel } => bench::names::run(&kernel.into()),
+        Command::Bench { part: Part::Noise, kernel } => bench::noise::run(&kernel.into()),
         Command::Bench { part: Part::Readers, kernel } => bench::readers::run(&kernel.into()),
         Command::Bless => checks::bless(),
         Command::Ci => checks::ci(),

@@ -9,6 +9,7 @@
 //! - [`suggest`]: the line that leaves most events out, against that trace;
 //! - [`overhead`]: what the recorder costs, and times without it;
 //! - [`merge`]: boots merged, against the reports of each;
+//! - [`deterministic`]: boots that are the same to the last byte, and many boots;
 //! - [`nmi`]: the same with NMIs at any instruction;
 //! - [`killed`]: either side dies in the middle of a boot;
 //! - [`index`]: parts of the recorded trace by its index, against the whole;
@@ -26,6 +27,7 @@ mod boots;
 mod corpus;
 mod counts;
 mod damage;
+mod deterministic;
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;
 mod fuzzed;

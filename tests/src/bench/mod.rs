@@ -11,6 +11,7 @@ pub mod figures;
 pub mod intree;
 pub mod levels;
 pub mod names;
+pub mod noise;
 pub mod overhead;
 pub mod peers;
 pub mod readers;
