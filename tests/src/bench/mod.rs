@@ -14,6 +14,7 @@ pub mod names;
 pub mod overhead;
 pub mod peers;
 pub mod readers;
+pub mod regressions;
 pub mod resolvers;
 pub mod scale;
 
