@@ -17,12 +17,14 @@
 //! - [`fuzzed`]: the fuzz targets ([`fuzz`]) over their [`corpus`], as it is and mutated ([`random`]);
 //! - [`images`], [`vmm`], [`traces`]: bad input, and what is said about it ([`refusal`]);
 //! - [`intree`]: a kernel from source, with the tracer in its tree;
+//! - [`bisect`]: what is planted in a kernel's history is found;
 //! - [`readers`]: what we export, read back by others' readers;
 //! - [`arrows`]: the layout that DESIGN.md promises.
 //!
 //! Never here: times. Speed is measured by `cargo xtask bench`.
 
 mod arrows;
+mod bisect;
 mod boots;
 mod corpus;
 mod counts;

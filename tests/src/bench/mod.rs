@@ -15,6 +15,7 @@ pub mod noise;
 pub mod overhead;
 pub mod peers;
 pub mod readers;
+pub mod regressions;
 pub mod resolvers;
 pub mod scale;
 
