@@ -4,6 +4,7 @@
 
 use bootlevel::Phase;
 
+use super::profile::is_plain;
 use super::settings::Difference;
 
 /// What is compared.
@@ -114,25 +115,36 @@ impl Row {
         self.changes.iter().find(|change| change.metric == metric)
     }
 
-    /// Whether anything of it has changed.
+    /// Whether anything of it has changed: a figure, or the boot's structure ([`Row::restructured`]). That a function
+    /// is new is no change by itself: what counts is the calls and the time that it brings.
     pub fn changed(&self) -> bool {
-        self.changes.iter().any(|change| change.changed) || self.moved() || self.is_new() || self.is_gone()
+        self.changes.iter().any(|change| change.changed) || self.restructured()
     }
 
-    /// An initcall that begins in another level than before.
+    /// An initcall that is new, gone, or begins in another level: of a kernel's own initcalls and those of loaded
+    /// modules, which are no matter of chance, as is what runs beside them.
+    pub fn restructured(&self) -> bool {
+        self.moved() || (self.is_plain_initcall() && (self.is_new() || self.is_gone()))
+    }
+
+    fn is_plain_initcall(&self) -> bool {
+        self.kind == Kind::Initcall && is_plain(&self.item.kind)
+    }
+
+    /// An initcall that begins in another level than before, in all boots.
     pub fn moved(&self) -> bool {
         let (a, b) = &self.levels;
-        self.kind == Kind::Initcall && !a.is_empty() && !b.is_empty() && a != b
+        self.is_plain_initcall() && !a.is_empty() && !b.is_empty() && !a.iter().any(|level| b.contains(level))
     }
 
     /// In no boot of A, and in each of B.
     pub fn is_new(&self) -> bool {
-        self.boots.0 == 0
+        self.boots.0 == 0 && self.changes.first().is_some_and(|change| self.boots.1 == change.b.all.len())
     }
 
     /// In each boot of A, and in none of B.
     pub fn is_gone(&self) -> bool {
-        self.boots.1 == 0
+        self.boots.1 == 0 && self.changes.first().is_some_and(|change| self.boots.0 == change.a.all.len())
     }
 }
 
