@@ -9,6 +9,7 @@ pub mod bench_levels;
 pub mod boots;
 pub mod check;
 pub mod completions;
+pub mod diff;
 pub mod explore;
 pub mod export;
 pub mod filters;
@@ -73,6 +74,8 @@ enum Command {
     Explore(explore::Args),
     /// Makes small files of boots, to compare them later
     Keep(keep::Args),
+    /// Compares boots before with boots after: what has changed, where, and whether it may be chance
+    Diff(diff::Args),
     /// Tells whether boots became slower, or break a budget, for CI
     Check(check::Args),
     /// Shows how boots or releases went over time, and where they changed
@@ -109,6 +112,7 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Explore(args)) => explore::run(&args),
         Some(Command::Keep(args)) => keep::run(&args),
+        Some(Command::Diff(args)) => diff::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Trend(args)) => trend::run(&args),
         Some(Command::Merge(args)) => merge::run(&args),
