@@ -13,6 +13,7 @@ mod integration {
     mod golden;
     mod graph;
     mod html;
+    mod keep;
     mod levels;
     mod llvm;
     mod merge;

@@ -18,6 +18,8 @@ use crate::{tools, workspace};
 
 /// Results of one flavour that are kept: two worktrees may differ in the recorder.
 const KEPT: usize = 3;
+/// The source as it is in its package.
+pub(crate) const ARCHIVE: &str = "linux.tar.xz";
 
 /// What is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +69,9 @@ impl Built {
 pub fn build(series: &str, flavour: Flavour, steps: &Steps) -> Result<Built> {
     let base = cache()?;
     let (sources, results) = (base.join("sources"), base.join("built"));
-    for directory in [&sources, &results] {
-        std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    }
-    let lock_path = sources.join("lock");
-    // Kept open, and so locked, until the end of this function.
-    let lock = File::create(&lock_path).with_context(|| format!("cannot create {}", lock_path.display()))?;
-    lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
+    std::fs::create_dir_all(&results).with_context(|| format!("cannot create {}", results.display()))?;
+    // Kept until the end of this function.
+    let _locked = locked(&sources)?;
 
     tools::ensure(tools::KERNEL)?;
     let source = source(series, &sources, steps)?;
@@ -125,9 +123,27 @@ pub fn build(series: &str, flavour: Flavour, steps: &Steps) -> Result<Built> {
     Ok(Built::of(&result))
 }
 
+/// The directory of the newest source of `series`, in which [`ARCHIVE`] lies.
+///
+/// # Errors
+/// When it is not there and cannot be fetched.
+pub(crate) fn archive(series: &str, steps: &Steps) -> Result<PathBuf> {
+    let sources = cache()?.join("sources");
+    let _locked = locked(&sources)?;
+    source(series, &sources, steps)
+}
+
+/// The directory of sources, for one process at a time: as long as the file is open.
+fn locked(sources: &Path) -> Result<File> {
+    std::fs::create_dir_all(sources).with_context(|| format!("cannot create {}", sources.display()))?;
+    let path = sources.join("lock");
+    let lock = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(lock)
+}
+
 /// The directory of the newest source of `series`: in it lies the archive, `linux.tar.xz`.
 fn source(series: &str, sources: &Path, steps: &Steps) -> Result<PathBuf> {
-    const ARCHIVE: &str = "linux.tar.xz";
     let name = format!("linux-source-{series}");
     let cached = newest_cached(sources, &name, ARCHIVE);
     if let Some(archive) = cached.as_deref().filter(|archive| is_newer_than_lists(archive)) {
@@ -185,7 +201,7 @@ fn unpacked(source: &Path, work: &Path, steps: &Steps) -> Result<PathBuf> {
     std::fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
     let mut tar = Command::new("tar");
     tar.args(["--extract", "--xz", "--no-same-owner", "--strip-components=1", "--directory"]).arg(&fresh);
-    output_of(tar.arg("--file").arg(source.join("linux.tar.xz")))?;
+    output_of(tar.arg("--file").arg(source.join(ARCHIVE)))?;
     std::fs::rename(&fresh, &tree).with_context(|| format!("cannot move {}", fresh.display()))?;
     Ok(tree)
 }

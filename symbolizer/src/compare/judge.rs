@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! Compares two sets of boots. In: [`Boot`]s. Out: [`Diff`]. Never here: text for people, except for sentences about
 //! doubts.
+//!
+//! [`gather`] has the figures of one side, `rows` puts both sides next to each other, `chance` says which differences
+//! are changes, `doubts` whether these boots can be compared, `ways` makes one call tree of all.
 
+mod chance;
+mod doubts;
 pub mod gather;
 mod rows;
+mod ways;
 
 use super::boot::Boot;
-use super::diff::{Basis, Diff, Side};
+use super::diff::{Diff, Metric, Row, Side};
 use super::settings::Difference;
 
 /// The smallest differences that count as changes.
@@ -49,7 +55,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { level: 0.05, least: Least::default(), permutations: 10_000, seed: 1, effect: 0.01, force: false }
+        Options { level: 0.05, least: Least::default(), permutations: 20_000, seed: 1, effect: 0.01, force: false }
     }
 }
 
@@ -78,24 +84,52 @@ pub fn diff(a: &[Boot], b: &[Boot], options: &Options) -> Result<Diff, Refused> 
             return Err(Refused::Empty(side));
         }
     }
-    let busy = a.iter().chain(b).map(|boot| boot.totals.busy as f64).sum::<f64>() / (a.len() + b.len()) as f64;
-    let rows = rows::rows(a, b, options.least.time * busy);
+    let settings = doubts::settings(a, b);
+    if !settings.is_empty() && !options.force {
+        return Err(Refused::Settings(settings));
+    }
+    let scale = chance::Scale::of(a, b, options.least);
+    let mut rows = rows::rows(a, b, scale.time());
+    let basis = doubts::basis(a, b, options);
+    let tests = chance::judge(&mut rows, basis, &scale, options);
+    let (doubts, needed) = doubts::doubts(a, b, &rows.boot, basis, options);
+    sort(&mut rows.initcalls, Metric::Time);
+    sort(&mut rows.modules, Metric::Time);
+    let places = sort(&mut rows.functions, Metric::Own);
+    for numbers in rows.numbers_a.iter_mut().chain(&mut rows.numbers_b).flatten() {
+        *numbers = places[*numbers as usize];
+    }
+    let ways = ways::ways(a, &rows.numbers_a, b, &rows.numbers_b);
     Ok(Diff {
         a: side(a),
         b: side(b),
-        basis: Basis::TooFew,
+        basis,
         ns: a.iter().chain(b).all(|boot| boot.ns),
-        settings: Vec::new(),
-        doubts: Vec::new(),
-        needed: None,
+        settings,
+        doubts,
+        needed,
         boot: rows.boot,
         levels: rows.levels,
         initcalls: rows.initcalls,
         modules: rows.modules,
         functions: rows.functions,
-        ways: Vec::new(),
-        tests: 0,
+        ways,
+        tests,
     })
+}
+
+/// Largest change first: what has changed before what has not, then by the difference of this figure. The new place of
+/// each row.
+fn sort(rows: &mut Vec<Row>, metric: Metric) -> Vec<u32> {
+    let size = |row: &Row| row.change(metric).map_or(0.0, |change| change.difference.abs());
+    let mut sorted: Vec<(usize, Row)> = rows.drain(..).enumerate().collect();
+    sorted.sort_by(|(_, one), (_, other)| other.changed().cmp(&one.changed()).then(size(other).total_cmp(&size(one))));
+    let mut places = vec![0; sorted.len()];
+    for (place, (before, row)) in sorted.into_iter().enumerate() {
+        places[before] = place as u32;
+        rows.push(row);
+    }
+    places
 }
 
 fn side(boots: &[Boot]) -> Side {

@@ -37,7 +37,12 @@ pub fn bare_name(name: &str) -> &str {
 
 /// The name less what the compiler has appended, in any order.
 pub fn base(function: &Function) -> &str {
-    let mut name = bare(function);
+    base_name(&function.name)
+}
+
+/// The same of a name.
+pub fn base_name(name: &str) -> &str {
+    let mut name = bare_name(name);
     while let Some((front, last)) = name.rsplit_once('.') {
         let number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
         if front.is_empty() || !(number || SUFFIXES.contains(&last)) {
