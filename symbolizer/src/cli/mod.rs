@@ -6,6 +6,7 @@ pub mod addresses;
 pub mod analysis;
 pub mod bench_decode;
 pub mod bench_levels;
+pub mod bisect;
 pub mod boots;
 pub mod check;
 pub mod completions;
@@ -82,6 +83,8 @@ enum Command {
     Trend(trend::Args),
     /// Merges several boots of one kernel: means and spread of levels, initcalls and functions
     Merge(merge::Args),
+    /// Finds the commit, or the kernel of a list, that made a boot slower or otherwise different
+    Bisect(bisect::Args),
     /// Shows who called a function and what it called, with times
     Graph(graph::Args),
     /// Names the functions that make most of the events, and a line that leaves them out
@@ -116,6 +119,7 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Trend(args)) => trend::run(&args),
         Some(Command::Merge(args)) => merge::run(&args),
+        Some(Command::Bisect(args)) => bisect::run(args),
         Some(Command::Graph(args)) => graph::run(args),
         Some(Command::Suggest(args)) => suggest::run(&args),
         Some(Command::Addresses(args)) => addresses::run(&args),
