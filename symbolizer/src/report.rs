@@ -7,8 +7,10 @@
 //! plain data, [`levels`] the boot by its phases and initcalls; [`text`] (with [`sections`],
 //! [`levels_text`], [`style`] and [`units`]) and [`json`] (with `levels_json`) write it; [`overhead`] what of it
 //! is the recorder's own cost; [`tree`] prints calls as they end, with no model; [`graph`] is the callers and
-//! callees of one function, which [`graph_text`] and [`graph_json`] write.
+//! callees of one function, which [`graph_text`] and [`graph_json`] write; [`flames`] draws flame graphs of whatever is
+//! given.
 
+pub mod flames;
 pub mod graph;
 pub mod graph_json;
 pub mod graph_text;

@@ -14,6 +14,7 @@ mod integration {
     mod graph;
     mod html;
     mod judge;
+    mod keep;
     mod levels;
     mod llvm;
     mod merge;

@@ -7,25 +7,14 @@
 use std::io::{self, Write};
 
 use bootlevel::Phase;
-use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
-use inferno::flamegraph::{Direction, Options, TextTruncateDirection, from_lines};
 
 use super::{Context, Exporter, Grouping, Head, REST, Wants};
 use crate::report::Report;
+use crate::report::flames::{self, Above, Color, Drawing, FRAMES, PARTS, ROWS};
 use crate::report::names::Named;
 use crate::report::style::{printable, shorten};
 use crate::report::units::{Clock, count};
 use crate::resolve::tree::subsystem;
-
-/// A frame is drawn if it takes at least one part in so many of the whole: half a pixel of a large screen.
-const PARTS: u64 = 5_000;
-
-/// Most rows, and most frames: only a damaged trace has more.
-const ROWS: usize = 200;
-const FRAMES: usize = 50_000;
-
-/// Parts a frame's name from what the mouse gets, for inferno knows names only. For private use, so in no name.
-const MARK: char = '\u{e000}';
 
 /// Characters of a command line under the title.
 const SUBTITLE: usize = 150;
@@ -112,16 +101,16 @@ impl<W: Write> FlameGraph<W> {
             calls => format!("{} calls", count(calls)),
         };
         let place = if function.place.is_empty() { String::new() } else { format!("in {}, ", function.place) };
-        format!("{}{MARK}self {}, {place}{calls}", function.name, self.show(node.own))
+        flames::frame(&function.name, &format!("self {}, {place}{calls}", self.show(node.own)))
     }
 
     /// The lines for inferno, and a colour for each frame.
-    fn lines(&self) -> (Vec<String>, PaletteMap) {
+    fn drawing(&self) -> Drawing {
         let mut groups: Vec<(&Group, u64)> = self.groups.iter().map(|group| (group, self.time(group))).collect();
         groups.sort_by(|a, b| a.0.phase.cmp(&b.0.phase).then(b.1.cmp(&a.1)).then_with(|| a.0.task.cmp(&b.0.task)));
         let all = groups.iter().fold(0u64, |sum, group| sum.saturating_add(group.1));
         let least = (all / self.parts).max(1);
-        let mut drawn = Drawn { lines: Vec::new(), colours: PaletteMap::default() };
+        let mut drawn = Drawing::default();
         for level in groups.chunk_by(|a, b| a.0.phase == b.0.phase) {
             let mut path: Vec<String> =
                 level.iter().take(1).filter_map(|group| Some(format!("level {}", group.0.phase?.name()))).collect();
@@ -134,14 +123,14 @@ impl<W: Write> FlameGraph<W> {
             let narrow = narrow.iter().fold(0u64, |sum, group| sum.saturating_add(group.1));
             if narrow > 0 {
                 path.push("[other tasks]".to_owned());
-                drawn.line(&path, narrow);
+                line(&mut drawn, &path, narrow);
             }
         }
-        (drawn.lines, drawn.colours)
+        drawn
     }
 
     /// The lines of one group, whose frames go on top of `path`.
-    fn group(&self, group: &Group, time: u64, least: u64, path: &mut Vec<String>, drawn: &mut Drawn) {
+    fn group(&self, group: &Group, time: u64, least: u64, path: &mut Vec<String>, drawn: &mut Drawing) {
         let fixed = path.len();
         // Kept nodes, callers first, and what of their time is not that of kept nodes below them.
         let mut kept: Vec<(&Node, u64)> = Vec::new();
@@ -150,7 +139,7 @@ impl<W: Write> FlameGraph<W> {
             if skip.is_some_and(|depth| node.depth > depth) {
                 continue;
             }
-            let wide = node.total >= least && node.depth < ROWS && drawn.lines.len() + kept.len() < FRAMES;
+            let wide = node.total >= least && node.depth < ROWS && drawn.len() + kept.len() < FRAMES;
             skip = (!wide).then_some(node.depth);
             if skip.is_some() {
                 continue;
@@ -161,7 +150,7 @@ impl<W: Write> FlameGraph<W> {
             open.push(kept.len());
             kept.push((node, node.total));
         }
-        drawn.line(path, rest);
+        line(drawn, path, rest);
         for (node, rest) in kept {
             let frame = self.frame(node);
             if drawn.colours.get(&frame).is_none() {
@@ -171,25 +160,18 @@ impl<W: Write> FlameGraph<W> {
             }
             path.truncate(fixed + node.depth);
             path.push(frame);
-            drawn.line(path, rest);
+            line(drawn, path, rest);
         }
         path.truncate(fixed);
     }
 }
 
-/// What inferno gets: lines, and a colour for each frame.
-struct Drawn {
-    lines: Vec<String>,
-    colours: PaletteMap,
-}
-
-impl Drawn {
-    fn line(&mut self, path: &[String], time: u64) {
-        for frame in path.iter().take(2).filter(|frame| !frame.contains(MARK)) {
-            self.colours.insert(frame, colour(frame, ""));
-        }
-        self.lines.push(format!("{} {time}", path.join(";")));
+/// A line, with colours for its outermost frames, which are a level and a task.
+fn line(drawing: &mut Drawing, path: &[String], time: u64) {
+    for frame in path.iter().take(2).filter(|frame| !flames::has_note(frame)) {
+        drawing.colours.insert(frame, colour(frame, ""));
     }
+    drawing.line(path, time);
 }
 
 /// A colour for a function: its directory says which, its name how light.
@@ -210,30 +192,6 @@ fn colour(name: &str, place: &str) -> Color {
     Color { r: part(0.0), g: part(4.0), b: part(2.0) }
 }
 
-/// Names behind which the notes have gone to the words for the mouse.
-fn with_notes(svg: &str) -> String {
-    let mut out = String::with_capacity(svg.len());
-    let mut rest = svg;
-    while let Some(at) = rest.find(MARK) {
-        out.push_str(&rest[..at]);
-        let after = &rest[at + MARK.len_utf8()..];
-        let end = after.find('<').unwrap_or(after.len());
-        // In a title the numbers of inferno stand behind the note; in a text there is nothing.
-        if let Some((note, numbers)) = after[..end].rsplit_once(" (") {
-            let numbers = numbers.strip_suffix(')').unwrap_or(numbers);
-            out.push_str(&format!(" ({numbers}; {note})"));
-        }
-        rest = &after[end..];
-    }
-    out.push_str(rest);
-    out
-}
-
-/// A frame as the format allows it: semicolons part frames.
-fn frame(name: &str) -> String {
-    name.replace([';', MARK], ":")
-}
-
 impl<W: Write> Exporter for FlameGraph<W> {
     fn wants(&self) -> Wants {
         Wants::Contexts(Grouping { tasks: true, phases: true })
@@ -249,15 +207,15 @@ impl<W: Write> Exporter for FlameGraph<W> {
 
     fn function(&mut self, _number: u32, named: &Named) -> io::Result<()> {
         let place = named.file.as_deref().map_or("", subsystem);
-        self.functions.push(Function { name: frame(&named.name), place: frame(place) });
+        self.functions.push(Function { name: flames::name(&named.name), place: flames::name(place) });
         Ok(())
     }
 
     fn context(&mut self, context: &Context<'_>) -> io::Result<()> {
         let Some(depth) = context.stack.len().checked_sub(1).filter(|_| !context.idle) else { return Ok(()) };
         let task = context.task.map_or_else(String::new, |task| match task.idle {
-            Some(_) => frame(&task.name),
-            None => format!("{}-{}", frame(&task.name), task.pid),
+            Some(_) => flames::name(&task.name),
+            None => format!("{}-{}", flames::name(&task.name), task.pid),
         });
         let phase = context.phase.filter(|&phase| phase != Phase::Firmware);
         let at = self.nodes.len();
@@ -272,28 +230,12 @@ impl<W: Write> Exporter for FlameGraph<W> {
     }
 
     fn finish(&mut self, _report: &Report<'_>) -> io::Result<()> {
-        let (lines, mut colours) = self.lines();
-        if lines.is_empty() {
-            let nothing = "no call took any time, so there is nothing to draw; do the filters leave anything?";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, nothing));
-        }
-        colours.insert("", Color { r: 225, g: 225, b: 233 });
-        let mut options = Options::default();
-        options.title = std::mem::take(&mut self.title);
-        options.subtitle = Some(std::mem::take(&mut self.subtitle)).filter(|text| !text.is_empty());
-        options.count_name = if self.clock.khz().is_some() { "ns" } else { "ticks" }.to_owned();
-        options.name_type = "Call:".to_owned();
-        options.palette_map = Some(&mut colours);
-        options.bgcolors = Some(BackgroundColor::Flat(Color { r: 250, g: 250, b: 252 }));
-        options.direction = Direction::Inverted;
-        options.text_truncate_direction = TextTruncateDirection::Right;
-        options.min_width = 0.0;
-        // Lines as they are, from the last to the first: levels in their order, and what took longest first.
-        options.flame_chart = true;
-        let mut svg = Vec::new();
-        from_lines(&mut options, lines.iter().rev().map(String::as_str), &mut svg)?;
-        let svg = String::from_utf8(svg).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        self.out.write_all(with_notes(&svg).as_bytes())?;
+        let above = Above {
+            title: std::mem::take(&mut self.title),
+            subtitle: std::mem::take(&mut self.subtitle),
+            ns: self.clock.khz().is_some(),
+        };
+        self.out.write_all(self.drawing().draw(above)?.as_bytes())?;
         self.out.flush()
     }
 }

@@ -13,6 +13,10 @@ pub const HEADING: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ans
 pub const DIM: Style = Style::new().dimmed();
 /// Of what needs attention.
 pub const WARN: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow)));
+/// Of what has grown: more time, more calls.
+pub const MORE: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+/// Of what has become less.
+pub const LESS: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
 /// Of bars.
 pub const BAR: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
 
@@ -63,11 +67,26 @@ pub fn table(
     flexible: usize,
     rows: &[Vec<String>],
 ) -> io::Result<()> {
+    let plain = |row: &Vec<String>| row.iter().map(|cell| (Style::new(), cell.clone())).collect();
+    coloured_table(out, width, columns, flexible, &rows.iter().map(plain).collect::<Vec<_>>())
+}
+
+/// The same, of cells each with its colour.
+///
+/// # Errors
+/// Those of the writer.
+pub fn coloured_table(
+    out: &mut dyn Write,
+    width: usize,
+    columns: &[Column],
+    flexible: usize,
+    rows: &[Vec<(Style, String)>],
+) -> io::Result<()> {
     let mut widths: Vec<usize> = columns
         .iter()
         .enumerate()
         .map(|(index, column)| {
-            let cells = rows.iter().map(|row| row[index].chars().count()).max().unwrap_or(0);
+            let cells = rows.iter().map(|row| row[index].1.chars().count()).max().unwrap_or(0);
             cells.max(column.title.chars().count())
         })
         .collect();
@@ -78,10 +97,10 @@ pub fn table(
         widths[index] = widths[index].saturating_sub(over).max(widths[index].min(least));
     }
     write!(out, "{DIM}")?;
-    line(out, columns, &widths, columns.iter().map(|column| column.title))?;
+    line(out, columns, &widths, columns.iter().map(|column| (Style::new(), column.title)))?;
     write!(out, "{DIM:#}")?;
     for row in rows {
-        line(out, columns, &widths, row.iter().map(String::as_str))?;
+        line(out, columns, &widths, row.iter().map(|(style, cell)| (*style, cell.as_str())))?;
     }
     Ok(())
 }
@@ -90,19 +109,22 @@ fn line<'a>(
     out: &mut dyn Write,
     columns: &[Column],
     widths: &[usize],
-    cells: impl Iterator<Item = &'a str>,
+    cells: impl Iterator<Item = (Style, &'a str)>,
 ) -> io::Result<()> {
     let mut text = String::new();
-    for ((column, &width), cell) in columns.iter().zip(widths).zip(cells) {
+    // Blanks that only something behind them needs.
+    let mut blanks = 0;
+    for ((column, &width), (style, cell)) in columns.iter().zip(widths).zip(cells) {
         let cell = shorten(cell, width);
-        let pad = " ".repeat(width - cell.chars().count());
-        text.push_str("  ");
-        if column.right {
-            text.push_str(&pad);
-            text.push_str(&cell);
+        let pad = width - cell.chars().count();
+        let (before, after) = if column.right { (pad, 0) } else { (0, pad) };
+        blanks += 2 + before;
+        if !cell.trim_end().is_empty() {
+            text.push_str(&" ".repeat(blanks));
+            text.push_str(&format!("{style}{cell}{style:#}"));
+            blanks = after;
         } else {
-            text.push_str(&cell);
-            text.push_str(&pad);
+            blanks += cell.chars().count() + after;
         }
     }
     writeln!(out, "{}", text.trim_end())
