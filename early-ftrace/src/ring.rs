@@ -172,6 +172,9 @@ fn wait_for_room(control: *mut CpuControl, number: u64) -> bool {
 }
 
 fn open(cpu: u32, control: *mut CpuControl, number: u64) {
+    // QEMU's icount gives the other CPUs a turn only when this one pauses or halts (before 8.1; each timer
+    // that is due brings the first one back), and the boot CPU waits for others in loops that do not pause.
+    core::hint::spin_loop();
     let header = header();
     // SAFETY: header fields that do not change; the injector has laid out the rings for `cpus` CPUs,
     // and `cpu` is one of them (set by `boot::idle_init`).

@@ -7,8 +7,9 @@
 //! 5. [`link`]: the guest object, linked for this kernel (`build.rs` compiles and checks it);
 //! 6. [`inject`](inject()): patch a copy, write it.
 //!
-//! Or, for a kernel that is built from source: [`intree`].
+//! Or, for a kernel that is built from source: [`intree`], [`build`].
 
+pub mod build;
 pub mod check;
 mod dwarf;
 mod error;

@@ -4,9 +4,10 @@
 //! or [`export`], for other tools; [`explore`] is a report to walk through.
 //! [`trace_index`] keeps what a run through a large trace has found, for the next one.
 //! decode knows no DWARF; report and export know no raw bytes; only main prints. [`compare`] puts reports of several
-//! boots next to each other. [`options`] stands beside them: what a kernel's command line asks for; and [`suggest`]:
+//! boots next to each other, and [`bisect`] searches with it for the kernel that made a difference. [`options`] stands beside them: what a kernel's command line asks for; and [`suggest`]:
 //! what it should ask for next time.
 
+pub mod bisect;
 pub mod calltree;
 pub mod capture;
 pub mod compare;

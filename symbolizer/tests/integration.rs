@@ -14,6 +14,8 @@ mod integration {
     mod golden;
     mod graph;
     mod html;
+    mod judge;
+    mod keep;
     mod levels;
     mod llvm;
     mod merge;

@@ -18,8 +18,8 @@ use crate::{tools, workspace};
 
 /// Results of one flavour that are kept: two worktrees may differ in the recorder.
 const KEPT: usize = 3;
-/// Lines of a failed build that are shown.
-const SHOWN: usize = 30;
+/// The source as it is in its package.
+pub(crate) const ARCHIVE: &str = "linux.tar.xz";
 
 /// What is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Flavour {
         }
     }
 
-    /// What is configured, each file on top of those before it.
+    /// What is configured, each file on top of those before it. The first is what `kernel-config build` has by itself.
     fn fragments(self) -> &'static [&'static str] {
         match self {
             Self::Plain => &["small.config"],
@@ -69,13 +69,9 @@ impl Built {
 pub fn build(series: &str, flavour: Flavour, steps: &Steps) -> Result<Built> {
     let base = cache()?;
     let (sources, results) = (base.join("sources"), base.join("built"));
-    for directory in [&sources, &results] {
-        std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    }
-    let lock_path = sources.join("lock");
-    // Kept open, and so locked, until the end of this function.
-    let lock = File::create(&lock_path).with_context(|| format!("cannot create {}", lock_path.display()))?;
-    lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
+    std::fs::create_dir_all(&results).with_context(|| format!("cannot create {}", results.display()))?;
+    // Kept until the end of this function.
+    let _locked = locked(&sources)?;
 
     tools::ensure(tools::KERNEL)?;
     let source = source(series, &sources, steps)?;
@@ -83,12 +79,12 @@ pub fn build(series: &str, flavour: Flavour, steps: &Steps) -> Result<Built> {
     let tree = unpacked(&source, &work, steps)?;
     let kernel_config = workspace::build_release("kernel-config", "kernel-config")?;
     let mut made_from = format!("{}\n{}{}", source.display(), version_of("cc")?, version_of("ld")?);
-    let mut config = String::new();
-    for fragment in flavour.fragments() {
-        let path = workspace::root().join("kernel-config/fragments").join(fragment);
-        config += &std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let fragments = flavour.fragments().iter();
+    let fragments: Vec<_> =
+        fragments.map(|name| workspace::root().join("kernel-config/fragments").join(name)).collect();
+    for path in &fragments {
+        made_from += &std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     }
-    made_from += &config;
     if flavour == Flavour::Hypergraph {
         output_of(Command::new(&kernel_config).arg("integrate").arg(&tree))?;
         // What it would take away is what it has put there.
@@ -104,16 +100,14 @@ pub fn build(series: &str, flavour: Flavour, steps: &Steps) -> Result<Built> {
     }
 
     let objects = work.join("objects");
-    configure(&tree, &objects, &config, steps)?;
-    if flavour == Flavour::Hypergraph {
-        output_of(Command::new(&kernel_config).arg("check").arg(objects.join(".config")))?;
-    }
     steps.step(format_args!(
-        "building vmlinux and bzImage with {} jobs (the first time some minutes; {} tells more)",
-        jobs(),
+        "building vmlinux and bzImage (the first time some minutes; {} tells more)",
         objects.join("make.log").display()
     ));
-    make(&tree, &objects, &["vmlinux", "bzImage"])?;
+    let mut build = Command::new(&kernel_config);
+    // A result is kept for good, and has no use for objects of others.
+    build.arg("build").arg(&tree).arg("-o").arg(&objects).args(["--target=vmlinux", "--target=bzImage", "--no-ccache"]);
+    output_of(build.args(fragments.iter().skip(1).flat_map(|path| [Path::new("--fragment"), path])))?;
     let fresh = results.join(format!("{prefix}tmp"));
     remove(&fresh)?;
     std::fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
@@ -129,9 +123,27 @@ pub fn build(series: &str, flavour: Flavour, steps: &Steps) -> Result<Built> {
     Ok(Built::of(&result))
 }
 
+/// The directory of the newest source of `series`, in which [`ARCHIVE`] lies.
+///
+/// # Errors
+/// When it is not there and cannot be fetched.
+pub(crate) fn archive(series: &str, steps: &Steps) -> Result<PathBuf> {
+    let sources = cache()?.join("sources");
+    let _locked = locked(&sources)?;
+    source(series, &sources, steps)
+}
+
+/// The directory of sources, for one process at a time: as long as the file is open.
+fn locked(sources: &Path) -> Result<File> {
+    std::fs::create_dir_all(sources).with_context(|| format!("cannot create {}", sources.display()))?;
+    let path = sources.join("lock");
+    let lock = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(lock)
+}
+
 /// The directory of the newest source of `series`: in it lies the archive, `linux.tar.xz`.
 fn source(series: &str, sources: &Path, steps: &Steps) -> Result<PathBuf> {
-    const ARCHIVE: &str = "linux.tar.xz";
     let name = format!("linux-source-{series}");
     let cached = newest_cached(sources, &name, ARCHIVE);
     if let Some(archive) = cached.as_deref().filter(|archive| is_newer_than_lists(archive)) {
@@ -189,51 +201,9 @@ fn unpacked(source: &Path, work: &Path, steps: &Steps) -> Result<PathBuf> {
     std::fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
     let mut tar = Command::new("tar");
     tar.args(["--extract", "--xz", "--no-same-owner", "--strip-components=1", "--directory"]).arg(&fresh);
-    output_of(tar.arg("--file").arg(source.join("linux.tar.xz")))?;
+    output_of(tar.arg("--file").arg(source.join(ARCHIVE)))?;
     std::fs::rename(&fresh, &tree).with_context(|| format!("cannot move {}", fresh.display()))?;
     Ok(tree)
-}
-
-/// Only when something has changed: kbuild would look at every object anew.
-fn configure(tree: &Path, objects: &Path, config: &str, steps: &Steps) -> Result<()> {
-    std::fs::create_dir_all(objects).with_context(|| format!("cannot create {}", objects.display()))?;
-    let asked = objects.join("asked.config");
-    if objects.join(".config").is_file() && std::fs::read(&asked).is_ok_and(|bytes| bytes == config.as_bytes()) {
-        return Ok(());
-    }
-    steps.step("configuring");
-    remove_file(&asked)?;
-    let wanted = objects.join("wanted.config");
-    std::fs::write(&wanted, config).with_context(|| format!("cannot write {}", wanted.display()))?;
-    make(tree, objects, &["allnoconfig", &format!("KCONFIG_ALLCONFIG={}", wanted.display())])?;
-    std::fs::rename(&wanted, &asked).with_context(|| format!("cannot move {}", wanted.display()))
-}
-
-fn make(tree: &Path, objects: &Path, arguments: &[&str]) -> Result<()> {
-    let log_path = objects.join("make.log");
-    let log = File::create(&log_path).with_context(|| format!("cannot create {}", log_path.display()))?;
-    let mut command = Command::new("make");
-    // Of the environment kbuild reads KCFLAGS, ARCH, LOCALVERSION and much more, and so would the result.
-    command
-        .env_clear()
-        .envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|&name| Some((name, std::env::var_os(name)?))));
-    command.env("LC_ALL", "C").env("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970");
-    command.env("KBUILD_BUILD_USER", "early-ftrace").env("KBUILD_BUILD_HOST", "early-ftrace");
-    command.arg("-C").arg(tree).arg(format!("O={}", objects.display())).arg(format!("-j{}", jobs())).args(arguments);
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    let status = command.status().context("cannot run make")?;
-    if !status.success() {
-        let text = std::fs::read(&log_path).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<_> = text.lines().collect();
-        let last = lines[lines.len().saturating_sub(SHOWN)..].join("\n");
-        bail!("make {}: {status}; the end of {}:\n{last}", arguments.join(" "), log_path.display());
-    }
-    Ok(())
-}
-
-fn jobs() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
 /// The first line of what it says about itself.
@@ -264,13 +234,4 @@ fn forget_old(results: &Path, prefix: &str) -> Result<()> {
         remove(path)?;
     }
     Ok(())
-}
-
-fn remove_file(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }

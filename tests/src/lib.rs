@@ -10,6 +10,8 @@
 //! 5. [`machine`]: QEMU's arguments, and [`recording`]: the `symbolize record` around them;
 //! 6. [`demo`], [`bench`](mod@bench) and [`checks`]: the commands themselves.
 //!
+//! [`planted`] is a kernel's source with regressions in its history, for `symbolize bisect` to find.
+//!
 //! Beside it stand [`image`] (what a vmlinux says about its call sites) and [`witness`] (boots that a
 //! QEMU plugin counts), and [`python`] (outside readers of exports), [`browser`] (which [`pictures`] uses, too), for the bench and for the tests under
 //! `tests/system/`.
@@ -28,6 +30,7 @@ pub mod kernel_build;
 pub mod kernels;
 pub mod machine;
 pub mod pictures;
+pub mod planted;
 pub mod python;
 pub mod recording;
 pub mod steps;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use xtask::kernel_build::{self, Flavour};
 use xtask::kernels::Kernel;
 use xtask::steps::Steps;
-use xtask::{bench, checks, demo, pictures};
+use xtask::{bench, checks, demo, pictures, planted};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Demo, tests and measurements of early-ftrace", long_about = None)]
@@ -65,7 +65,9 @@ What stands after -- goes to `cargo test --workspace`.")]
   cargo xtask bench overhead
   cargo xtask bench scale
   cargo xtask bench names
+  cargo xtask bench noise
   cargo xtask bench readers
+  cargo xtask bench regressions
 
 Prints a table and writes target/bench/summary.json (of a part: its own file). Exit code 1 if a
 target is missed.")]
@@ -108,6 +110,21 @@ Without --page it runs the demo first. Chromium takes the pictures, light and da
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Make a kernel's source with regressions in its history, and print how each is searched
+    #[command(after_help = "Examples:
+  cargo xtask planted
+
+A git repository of Debian's linux-source in the cache, with a branch for each kind of regression
+and the tag planted-good where all begin. `cargo xtask bench regressions` searches them all.")]
+    Planted,
+    /// Build what is checked out in the tree in which regressions are planted: what bisections call
+    #[command(hide = true)]
+    PlantedKernel {
+        /// The directory with the tree
+        root: PathBuf,
+        /// That program
+        kernel_config: PathBuf,
+    },
     /// Rewrite the golden files from what the code prints now
     #[command(after_help = "Examples:
   cargo xtask bless && git diff
@@ -136,8 +153,12 @@ enum Part {
     Scale,
     /// Addresses to names, beside llvm-symbolizer and addr2line
     Names,
+    /// False alarms of `symbolize diff` between boots of one kernel
+    Noise,
     /// Reading a trace, beside trace-cmd, babeltrace2 and uftrace
     Readers,
+    /// Regressions planted in a kernel's history, found by `symbolize bisect`
+    Regressions,
 }
 
 #[derive(clap::Args)]
@@ -179,7 +200,11 @@ fn main() -> ExitCode {
         Command::Bench { part: Part::Scale, kernel } => bench::scale::run(&kernel.into()),
         Command::Pictures { kernel, page, out } => pictures::run(&kernel.into(), page.as_deref(), out.as_deref()),
         Command::Bench { part: Part::Names, kernel } => bench::names::run(&kernel.into()),
+        Command::Bench { part: Part::Noise, kernel } => bench::noise::run(&kernel.into()),
         Command::Bench { part: Part::Readers, kernel } => bench::readers::run(&kernel.into()),
+        Command::Bench { part: Part::Regressions, .. } => bench::regressions::run(),
+        Command::Planted => planted::run(),
+        Command::PlantedKernel { root, kernel_config } => planted::kernels::build_checked_out(&root, &kernel_config),
         Command::Bless => checks::bless(),
         Command::Ci => checks::ci(),
     };

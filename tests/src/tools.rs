@@ -44,6 +44,9 @@ const XZ: Tool = Tool { program: "xz", package: "xz-utils", numbered: false };
 const LIBELF: Tool = Tool { program: "/usr/include/libelf.h", package: "libelf-dev", numbered: false };
 const LIBSSL: Tool = Tool { program: "/usr/include/openssl/ssl.h", package: "libssl-dev", numbered: false };
 
+/// For the tree of commits in which regressions are planted.
+const GIT: Tool = Tool { program: "git", package: "git", numbered: false };
+
 /// Outside readers of what we export, and Python's environments for others ([`crate::python`]).
 const BABELTRACE: Tool = Tool { program: "babeltrace2", package: "babeltrace2", numbered: false };
 const UFTRACE: Tool = Tool { program: "uftrace", package: "uftrace", numbered: false };
@@ -72,6 +75,7 @@ pub const TEST: &[Tool] = &[
     XZ,
     LIBELF,
     LIBSSL,
+    GIT,
     BABELTRACE,
     UFTRACE,
     TRACE_CMD,
@@ -85,6 +89,9 @@ pub const TEST: &[Tool] = &[
 pub const PICTURES: &[Tool] = &[CHROMIUM];
 /// What builds a kernel.
 pub const KERNEL: &[Tool] = &[GCC, BINUTILS, DPKG, TAR, MAKE, FLEX, BISON, BC, XZ, LIBELF, LIBSSL];
+
+/// What builds kernels of many commits.
+pub const PLANTED: &[Tool] = &[GCC, BINUTILS, DPKG, TAR, MAKE, FLEX, BISON, BC, XZ, LIBELF, LIBSSL, GIT];
 
 impl Tool {
     /// Where the program is.

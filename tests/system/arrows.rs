@@ -31,6 +31,7 @@ const LIBRARY: &[&str] = &[
     "export",
     "explore",
     "compare",
+    "bisect",
     "options",
     "suggest",
 ];
@@ -50,6 +51,8 @@ const MODULES: &[(&str, &[&str])] = &[
     // A report to walk through.
     ("explore", &["calltree", "resolve", "report"]),
     ("compare", &["trace_dir", "decode", "calltree", "resolve", "report"]),
+    // Boots are recorded in another process: it knows what is kept of them, and how to compare that.
+    ("bisect", &["trace_dir", "report", "compare"]),
     // Beside the others: the kernel's command line in words.
     ("options", &[]),
     // Beside report: another question to the same trace.
@@ -63,7 +66,7 @@ const MODULES: &[(&str, &[&str])] = &[
 const UNKNOWN: &[(&[&str], &[&str])] = &[
     (&["capture", "trace_dir", "decode", "calltree"], &["gimli::", "addr2line::"]),
     (
-        &["report", "export", "explore", "compare", "options", "suggest"],
+        &["report", "export", "explore", "compare", "bisect", "options", "suggest"],
         &["EntryWord", "LeafWord", "SwitchWord", "ControlWord", "zerocopy::", "zstd::", "gimli::", "addr2line::"],
     ),
     (LIBRARY, &["println!", "eprintln!", "print!(", "eprint!("]),

@@ -9,6 +9,7 @@
 //! - [`suggest`]: the line that leaves most events out, against that trace;
 //! - [`overhead`]: what the recorder costs, and times without it;
 //! - [`merge`]: boots merged, against the reports of each;
+//! - [`deterministic`]: boots that are the same to the last byte, and many boots;
 //! - [`nmi`]: the same with NMIs at any instruction;
 //! - [`killed`]: either side dies in the middle of a boot;
 //! - [`index`]: parts of the recorded trace by its index, against the whole;
@@ -16,16 +17,19 @@
 //! - [`fuzzed`]: the fuzz targets ([`fuzz`]) over their [`corpus`], as it is and mutated ([`random`]);
 //! - [`images`], [`vmm`], [`traces`]: bad input, and what is said about it ([`refusal`]);
 //! - [`intree`]: a kernel from source, with the tracer in its tree;
+//! - [`bisect`]: what is planted in a kernel's history is found;
 //! - [`readers`]: what we export, read back by others' readers;
 //! - [`arrows`]: the layout that DESIGN.md promises.
 //!
 //! Never here: times. Speed is measured by `cargo xtask bench`.
 
 mod arrows;
+mod bisect;
 mod boots;
 mod corpus;
 mod counts;
 mod damage;
+mod deterministic;
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;
 mod fuzzed;

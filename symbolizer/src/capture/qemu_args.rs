@@ -134,7 +134,7 @@ fn bad(option: &str, value: &str, expected: &'static str) -> CaptureError {
 }
 
 /// `key=value` pairs; the first may be a value alone, whose key is empty then.
-fn options(value: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn options(value: &str) -> impl Iterator<Item = (&str, &str)> {
     value.split(',').map(|part| part.split_once('=').unwrap_or(("", part)))
 }
 

@@ -4,6 +4,7 @@
 //! here: processes, signals, printing.
 
 use super::drain::Drainer;
+use super::icount;
 use super::region::RamFile;
 use crate::trace_dir::{Ended, Meta, TraceError, TraceWriter};
 use early_ftrace_format::word::EndReason;
@@ -47,17 +48,20 @@ pub struct Session {
     pub writer: TraceWriter,
     /// What is known so far.
     pub meta: Meta,
+    /// The guest's time is instructions: what is written hangs on nothing but what it does. Blocks are written when
+    /// they are full, not after a time; at the end `meta` says so, if it holds.
+    pub deterministic: bool,
 }
 
 impl Session {
     /// Drains until `over` says how it ended; it is called each time after the rings were looked at,
-    /// so at least every few milliseconds. `report` gets the progress a few times a second.
+    /// so at least every few milliseconds, and told how full the fullest was (0 to 1). `report` gets the progress a few times a second.
     ///
     /// # Errors
     /// When the trace cannot be written, or `over` fails. Call [`Session::finish`] all the same.
     pub fn run<E: From<TraceError>>(
         &mut self,
-        mut over: impl FnMut() -> Result<Option<Ended>, E>,
+        mut over: impl FnMut(f64) -> Result<Option<Ended>, E>,
         mut report: impl FnMut(Progress),
     ) -> Result<Ended, E> {
         let began = Instant::now();
@@ -66,12 +70,14 @@ impl Session {
         loop {
             let pass = self.drainer.pass(&mut self.writer)?;
             fill = fill.max(pass.fill);
-            if let Some(ended) = over()? {
+            if let Some(ended) = over(pass.fill)? {
                 return Ok(ended);
             }
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
-                self.writer.flush_idle()?;
+                if !self.deterministic {
+                    self.writer.flush_idle()?;
+                }
                 report(Progress { fill, elapsed: began.elapsed(), ..self.progress() });
                 fill = 0.0;
                 if described.elapsed() >= META_EVERY {
@@ -105,6 +111,7 @@ impl Session {
         let drained = self.drainer.finish(&mut self.writer, reason);
         self.describe();
         self.meta.ended = Some(ended);
+        self.meta.deterministic = self.deterministic && icount::broken(&self.meta).is_none();
         let finished = self.writer.finish(&mut self.meta);
         drained.and(finished)?;
         Ok(self.meta)

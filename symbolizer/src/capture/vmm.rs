@@ -20,6 +20,9 @@ const STDERR_KEPT: usize = 4096;
 /// After a polite request to stop, this long until it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
+/// So full may a ring be until its guest is halted: there must be time to do so, on a busy machine.
+pub const BRAKE: f64 = 0.25;
+
 /// A running virtual machine monitor. Dropping it kills the process: an error in the recorder must
 /// not leave a guest behind.
 pub struct Vmm {
@@ -81,6 +84,11 @@ impl Vmm {
     /// Asks it to end, as Ctrl-C would.
     pub fn stop(&self) {
         self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Halts it where it is, or lets it go on.
+    fn hold(&self, on: bool) {
+        self.signal(if on { rustix::process::Signal::STOP } else { rustix::process::Signal::CONT });
     }
 
     /// Ends it.
@@ -150,13 +158,30 @@ pub struct Watch {
     limit: Option<Duration>,
     began: Instant,
     stopping: Option<(String, Instant)>,
+    brakes: bool,
+    held: bool,
 }
 
 impl Watch {
     /// Watches `vmm`, or nothing when attached to a guest that somebody else runs. `signals` counts the
     /// requests to stop; the second one is not polite any more.
     pub fn new(vmm: Option<Vmm>, signals: Arc<AtomicUsize>, limit: Option<Duration>) -> Watch {
-        Watch { vmm, signals, limit, began: Instant::now(), stopping: None }
+        Watch { vmm, signals, limit, began: Instant::now(), stopping: None, brakes: false, held: false }
+    }
+
+    /// The same; [`Watch::brake`] works.
+    pub fn with_brake(self) -> Watch {
+        Watch { brakes: true, ..self }
+    }
+
+    /// Halts the process while its guest's fullest ring is filled more than [`BRAKE`]: under icount no time passes for
+    /// the guest then, as it would if it waited itself.
+    pub fn brake(&mut self, fill: f64) {
+        let wanted = self.brakes && fill > BRAKE;
+        if let Some(vmm) = self.vmm.as_ref().filter(|_| wanted != self.held) {
+            vmm.hold(wanted);
+            self.held = wanted;
+        }
     }
 
     /// The process, if there is one.

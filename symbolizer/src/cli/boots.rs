@@ -37,7 +37,7 @@ const MOST_DEPTH: usize = 4;
 const MOST_BOOTS: usize = 100_000;
 
 /// How boots are read.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Default)]
 pub struct Boots {
     /// The vmlinux of a kernel that was traced; found by build ID among those given (may be repeated), beside the
     /// trace, where its recorder had it, and where packages put it

@@ -127,9 +127,12 @@ fn parquet(path: PathBuf) -> anyhow::Result<Box<dyn Exporter>> {
     Ok(Box::new(symbolizer::export::parquet::Tables::new(path)?))
 }
 
+/// What is said if tables are asked for and cannot be written.
+#[cfg(not(feature = "parquet"))]
+pub const WITHOUT_PARQUET: &str =
+    "this symbolize was built without Parquet; to get it: cargo build --release -p symbolizer --features parquet";
+
 #[cfg(not(feature = "parquet"))]
 fn parquet(_: PathBuf) -> anyhow::Result<Box<dyn Exporter>> {
-    anyhow::bail!(
-        "this symbolize was built without Parquet; to get it: cargo build --release -p symbolizer --features parquet"
-    )
+    anyhow::bail!(WITHOUT_PARQUET)
 }

@@ -22,7 +22,7 @@ use super::source::Opened;
 const MOST_EVENTS: u64 = 1_000;
 
 /// The arguments for it.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Default)]
 pub struct Overhead {
     /// Subtract the recorder's own cost, as the guest measured it in the same boot, from all times
     #[arg(long)]

@@ -85,13 +85,7 @@ pub fn summary(meta: &Meta, output: &Path, vmlinux: Option<&Path>) {
         totals.bytes as f64 / 1e6,
         totals.lost
     );
-    let waits: u64 = meta.per_cpu.iter().map(|cpu| cpu.waits).sum();
-    if waits > 0 {
-        eprintln!("symbolize: the guest waited {waits} times for the recorder; larger rings (--ring-mib) may help");
-    }
-    for warning in &meta.warnings {
-        eprintln!("symbolize: warning: {warning}");
-    }
+    warnings(meta);
     if totals.events == 0 {
         match meta.state.as_str() {
             "off" => eprintln!("symbolize: no event came: hypergraph=off on the kernel command line says so"),
@@ -102,6 +96,17 @@ pub fn summary(meta: &Meta, output: &Path, vmlinux: Option<&Path>) {
     }
     let vmlinux = vmlinux.map_or("VMLINUX".into(), |path| super::quoted(&path.display().to_string()));
     eprintln!("symbolize: next: symbolize {} {vmlinux}", super::quoted(&output.display().to_string()));
+}
+
+/// What went wrong with a recording.
+pub fn warnings(meta: &Meta) {
+    let waits: u64 = meta.per_cpu.iter().map(|cpu| cpu.waits).sum();
+    if waits > 0 {
+        eprintln!("symbolize: the guest waited {waits} times for the recorder; larger rings (--ring-mib) may help");
+    }
+    for warning in &meta.warnings {
+        eprintln!("symbolize: warning: {warning}");
+    }
 }
 
 /// A count in thousands or millions.

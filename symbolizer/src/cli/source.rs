@@ -39,7 +39,7 @@ pub struct Source {
 }
 
 /// How traces are read.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Default)]
 pub struct Reading {
     /// Look for modules' .ko files in and below DIR too, not only where packages put them (may be repeated)
     #[arg(long, value_name = "DIR")]

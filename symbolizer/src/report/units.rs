@@ -88,6 +88,23 @@ pub fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { "-".to_owned() } else { format!("{:.1}", part as f64 * 100.0 / whole as f64) }
 }
 
+/// Seconds of Unix time as year, month, day, hour, minute and second, in UTC.
+pub fn calendar(seconds: u64) -> [u64; 6] {
+    // A year that no file has; a damaged trace may say anything.
+    let seconds = seconds.min(253_402_300_799);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Counted from 0000-03-01, so that a leap day is the last of its year; 400 years have 146,097 days.
+    let day = days + 719_468;
+    let (era, day) = (day / 146_097, day % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    [year, month, day, second / 3_600, second / 60 % 60, second % 60]
+}
+
 /// Three significant digits of a number below 1000 (or more, as they come).
 fn three(value: f64) -> String {
     match value {

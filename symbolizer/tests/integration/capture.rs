@@ -47,7 +47,7 @@ impl Setup {
 
     fn session(&self) -> Session {
         let meta = Meta { format_version: 1, cpus: self.guest.header.cpus, ..Meta::default() };
-        Session { ram: self.ram(), drainer: self.drainer(), writer: self.writer(), meta }
+        Session { ram: self.ram(), drainer: self.drainer(), writer: self.writer(), meta, deterministic: false }
     }
 }
 
@@ -90,7 +90,7 @@ fn every_word_of_two_cpus_comes_through_rings_that_fill_up() {
         let mut session = session;
         let ended = session
             .run::<TraceError>(
-                || Ok(writers.iter().all(|writer| writer.is_finished()).then_some(Ended::PowerOff)),
+                |_| Ok(writers.iter().all(|writer| writer.is_finished()).then_some(Ended::PowerOff)),
                 |_| {},
             )
             .unwrap();

@@ -129,6 +129,85 @@ fn refusals_are_errors_with_code_two_and_touch_nothing() {
     assert!(!Path::new(trace).exists());
 }
 
+#[test]
+fn what_contradicts_deterministic_boots_is_refused_before_anything_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("trace");
+    let run = |arguments: &[&str], machine: &[&str]| {
+        let mut command = Command::new(SYMBOLIZE);
+        command.args(["record", "--vmlinux", "vmlinux", "-o"]).arg(&trace).args(arguments);
+        let output = command.args(["--", "qemu-system-x86_64"]).args(machine).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?} {machine:?}");
+        assert!(!trace.exists());
+        stderr(&output)
+    };
+    for (machine, said) in [
+        (&["-enable-kvm"][..], "-accel tcg"),
+        (&["-M", "q35,accel=kvm"], "-accel tcg"),
+        (&["-accel", "tcg,thread=multi"], "one thread"),
+        (&["-icount", "shift=auto"], "sets icount itself"),
+        (&["-rtc", "base=utc"], "clock=vm"),
+        (&["-cpu", "host"], "-cpu max"),
+    ] {
+        let message = run(&["--deterministic"], machine);
+        assert!(message.contains(said) && message.contains(machine[0]), "{machine:?}: {message}");
+    }
+    for (arguments, said) in [
+        (&["--warm-up", "1"][..], "--repeat"),
+        (&["--against", "other"], "--repeat"),
+        (&["--repeat", "0"], "1..=9999"),
+        (&["--repeat", "2", "--untraced-too"], "--untraced-too"),
+        (&["--repeat", "2", "--effect", "much"], "2% or 0.5%"),
+    ] {
+        let message = run(arguments, &[]);
+        assert!(message.contains(said), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+fn many_boots_are_not_put_into_a_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("meta.json"), "{}").unwrap();
+    let mut command = Command::new(SYMBOLIZE);
+    command.args(["record", "--repeat", "2", "--vmlinux", "v", "-o"]).arg(dir.path());
+    let output = command.args(["--", "qemu-system-x86_64"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("a trace stands here"), "{}", stderr(&output));
+}
+
+/// State of a process, as /proc tells it: `T` is halted.
+fn state(pid: u32) -> String {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1[..1].to_owned()
+}
+
+#[test]
+fn a_guest_that_runs_ahead_is_halted_until_its_rings_are_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pid");
+    let script = format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000", file.display());
+    let vmm = spawn(&["sh", "-c", &script]).unwrap();
+    wait_until("it runs", || file.exists());
+    let pid: u32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    let signals = Arc::new(AtomicUsize::new(0));
+    let mut watch = Watch::new(Some(vmm), Arc::clone(&signals), None).with_brake();
+    watch.brake(0.2);
+    assert_ne!(state(pid), "T");
+    watch.brake(0.3);
+    wait_until("it is halted", || state(pid) == "T");
+    assert_eq!(watch.poll().unwrap(), None);
+    // A request to stop comes while it is halted: it ends as soon as it goes on.
+    signals.store(1, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(watch.poll().unwrap(), None);
+    watch.brake(0.1);
+    let mut end = None;
+    wait_until("it ends", || {
+        end = watch.poll().unwrap();
+        end.is_some()
+    });
+    assert_eq!(end, Some(Ended::Stopped { detail: "by a signal".into() }));
+}
+
 fn spawn(words: &[&str]) -> Result<Vmm, CaptureError> {
     let words: Vec<OsString> = words.iter().map(OsString::from).collect();
     Vmm::spawn(&words[..words.len() - 1], &words[words.len() - 1..], std::io::sink())

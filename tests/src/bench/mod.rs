@@ -11,9 +11,11 @@ pub mod figures;
 pub mod intree;
 pub mod levels;
 pub mod names;
+pub mod noise;
 pub mod overhead;
 pub mod peers;
 pub mod readers;
+pub mod regressions;
 pub mod resolvers;
 pub mod scale;
 

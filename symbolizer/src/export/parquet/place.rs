@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::table::Table;
 use crate::report::style::printable;
+use crate::report::units::calendar;
 use crate::trace_dir::Meta;
 
 /// Most bytes of a name: what a kernel's release can have. Escaped, three times as many still are a file name.
@@ -58,19 +59,7 @@ fn id(meta: &Meta, first_tick: u64) -> String {
 
 /// Seconds of Unix time as `20261123T094512Z`.
 fn date(seconds: u64) -> String {
-    // A year that no file has; a damaged trace may say anything.
-    let seconds = seconds.min(253_402_300_799);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Counted from 0000-03-01, so that a leap day is the last of its year; 400 years have 146,097 days.
-    let day = days + 719_468;
-    let (era, day) = (day / 146_097, day % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    let [year, month, day, hour, minute, second] = calendar(seconds);
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 

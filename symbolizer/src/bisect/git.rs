@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! The search by `git bisect`, which is right where history branches and merges. In: a repository, two revisions.
+//! Out: the next commit, checked out. Never here: verdicts.
+//!
+//! It works in a worktree of its own in the bisection's directory, whose bisect state is its own too: the user's
+//! checkout is never touched, may have changes, can be worked in meanwhile, and is as it was even after a `kill -9`.
+//! Those whose build needs files that git does not know work in their checkout itself ([`Place::Here`]).
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::BisectError;
+use super::build::Builder;
+use super::child::Hands;
+use super::search::{Candidate, Made, Mark, Next, Search, steps};
+use crate::report::style::printable;
+
+/// Where commits are checked out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a worktree at this path.
+    Own(PathBuf),
+    /// In the user's checkout.
+    Here,
+}
+
+/// See the head of this file.
+pub struct Git {
+    /// The user's checkout, or a bare repository.
+    tree: PathBuf,
+    /// Where commits are checked out.
+    checkout: PathBuf,
+    place: Place,
+    builder: Builder,
+    good: Candidate,
+    bad: Candidate,
+    /// Where the log of `git bisect` is kept.
+    log: PathBuf,
+    /// Where the user's checkout was, if we work in it: the file is there from begin to end.
+    was_at: PathBuf,
+}
+
+impl Git {
+    /// Between two revisions. `log` gets git's own log.
+    ///
+    /// # Errors
+    /// When there is no such repository or revision, or the good one is not before the bad one.
+    pub fn new(
+        tree: &Path,
+        (good, bad): (&str, &str),
+        place: Place,
+        builder: Builder,
+        log: &Path,
+    ) -> Result<Git, BisectError> {
+        let git = |words: &[&str]| call(tree, words);
+        git(&["rev-parse", "--git-dir"])?;
+        let resolve = |rev: &str| -> Result<Candidate, BisectError> {
+            let id = git(&["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{rev}^{{commit}}")])
+                .map_err(|_| BisectError::Range(format!("{}: no revision {} here", tree.display(), printable(rev))))?;
+            let title = git(&["log", "-1", "--format=%s", &id])?;
+            Ok(Candidate { id, title: printable(&title) })
+        };
+        let (good, bad) = (resolve(good)?, resolve(bad)?);
+        let range = git(&["rev-list", "--count", &bad.id, "--not", &good.id])?;
+        if range == "0" {
+            let why = if good.id == bad.id { "are one commit" } else { "are the other way round: bad is before good" };
+            return Err(BisectError::Range(format!("--good {} and --bad {} {why}", good.short(), bad.short())));
+        }
+        let checkout = match &place {
+            Place::Own(path) => path.clone(),
+            Place::Here => tree.to_owned(),
+        };
+        let was_at = log.with_file_name("checkout-was-at");
+        Ok(Git { tree: tree.to_owned(), checkout, place, builder, good, bad, log: log.to_owned(), was_at })
+    }
+
+    fn git(&self, words: &[&str]) -> Result<String, BisectError> {
+        call(&self.checkout, words)
+    }
+
+    /// The checkout is there and may be worked in.
+    fn prepare(&self) -> Result<(), BisectError> {
+        let Place::Own(path) = &self.place else {
+            if !self.was_at.exists() {
+                if self.git_path("BISECT_START")?.exists() {
+                    let text = "a bisection is under way in this checkout; end it (git bisect reset), or work without --in-place";
+                    return Err(BisectError::Range(format!("{}: {text}", self.tree.display())));
+                }
+                let changed = self.git(&["status", "--porcelain", "--untracked-files=no"])?;
+                if let Some(first) = changed.lines().next() {
+                    let text = "has changes that are not committed";
+                    let more = "commit or stash them, or work without --in-place";
+                    return Err(BisectError::Range(format!(
+                        "{}: {text} ({}); {more}",
+                        self.tree.display(),
+                        printable(first)
+                    )));
+                }
+                let branch = self.git(&["symbolic-ref", "--quiet", "--short", "HEAD"]);
+                let at = branch.or_else(|_| self.git(&["rev-parse", "HEAD"]))?;
+                std::fs::write(&self.was_at, at).map_err(BisectError::io("write", &self.was_at))?;
+            }
+            return Ok(());
+        };
+        if call(path, &["rev-parse", "--verify", "HEAD"]).is_ok() && path.join(".git").is_file() {
+            // Nobody else works there: a lock is of one that was killed.
+            let _ = std::fs::remove_file(self.git_path("index.lock")?);
+            return self.git(&["reset", "--hard", "--quiet"]).map(drop);
+        }
+        // What a killed one has left half made.
+        if path.exists() {
+            std::fs::remove_dir_all(path).map_err(BisectError::io("remove", path))?;
+        }
+        call(&self.tree, &["worktree", "prune"])?;
+        let to = path.to_str().ok_or_else(|| BisectError::Range(format!("{}: not UTF-8", path.display())))?;
+        // Twice forced: also if git still has it in its list as locked, which it is while it is being made.
+        let add = ["worktree", "add", "--force", "--force", "--detach", "--no-checkout", "--quiet", to, &self.good.id];
+        call(&self.tree, &add)?;
+        self.git(&["reset", "--hard", "--quiet"]).map(drop)
+    }
+
+    fn git_path(&self, name: &str) -> Result<PathBuf, BisectError> {
+        let path = self.git(&["rev-parse", "--git-path", name])?;
+        Ok(self.checkout.join(path))
+    }
+
+    fn candidate(&self, id: &str) -> Result<Candidate, BisectError> {
+        let title = self.git(&["log", "-1", "--format=%s", id])?;
+        Ok(Candidate { id: id.to_owned(), title: printable(&title) })
+    }
+
+    /// Tells git, which checks out the next one.
+    fn bisect(&self, words: &[&str]) -> Result<Next, BisectError> {
+        if self.place != Place::Here {
+            // A build may write into its tree; that must not hinder git.
+            self.git(&["reset", "--hard", "--quiet"])?;
+        }
+        let words: Vec<&str> = std::iter::once("bisect").chain(words.iter().copied()).collect();
+        let output = output(&self.checkout, &words)?;
+        // 2: only such are left as were skipped.
+        if !matches!(output.status.code(), Some(0 | 2)) {
+            return Err(refused(&words, &output));
+        }
+        if let Ok(log) = self.git(&["bisect", "log"]) {
+            // For the user only: our own state is elsewhere.
+            let _ = std::fs::write(&self.log, log + "\n");
+        }
+        self.next(&words, &output)
+    }
+
+    /// Where git stands.
+    fn next(&self, words: &[&str], output: &Output) -> Result<Next, BisectError> {
+        let refs = |pattern: &str| -> Result<Vec<String>, BisectError> {
+            let found = self.git(&["for-each-ref", "--format=%(objectname)", pattern])?;
+            Ok(found.lines().map(str::to_owned).collect())
+        };
+        let bad = self.git(&["rev-parse", "--verify", "refs/bisect/bad"])?;
+        let (good, skipped) = (refs("refs/bisect/good-*")?, refs("refs/bisect/skip-*")?);
+        let mut list = vec!["rev-list", "--reverse", bad.as_str(), "--not"];
+        list.extend(good.iter().map(String::as_str));
+        let listed = self.git(&list)?;
+        let left: Vec<&str> = listed.lines().collect();
+        let head = self.git(&["rev-parse", "HEAD"])?;
+        let open = left.iter().any(|&id| id != bad && !skipped.iter().any(|skipped| skipped == id));
+        // The base of a merge may have to be tested first, which is none of them.
+        let base = !left.contains(&head.as_str()) && !good.contains(&head);
+        if !open && !base {
+            return Ok(Next::Found(left.iter().map(|id| self.candidate(id)).collect::<Result<_, _>>()?));
+        }
+        if head == bad || good.contains(&head) || skipped.contains(&head) {
+            return Err(refused(words, output));
+        }
+        Ok(Next::Test { candidate: self.candidate(&head)?, left: left.len(), steps: steps(left.len()) })
+    }
+}
+
+impl Search for Git {
+    fn ends(&self) -> (Candidate, Candidate) {
+        (self.good.clone(), self.bad.clone())
+    }
+
+    fn make(&mut self, candidate: &Candidate, dir: &Path, hands: &Hands) -> Result<Made, BisectError> {
+        self.prepare()?;
+        if self.git(&["rev-parse", "HEAD"])? != candidate.id {
+            let force: &[&str] = if self.place == Place::Here { &[] } else { &["--force"] };
+            self.git(&[&["checkout", "--quiet", "--detach"], force, &[candidate.id.as_str()]].concat())?;
+        }
+        self.builder.build(&self.checkout, candidate, dir, hands)
+    }
+
+    fn begin(&mut self, known: &[(String, Mark)]) -> Result<Next, BisectError> {
+        self.prepare()?;
+        if self.git_path("BISECT_START")?.exists() {
+            self.git(&["bisect", "reset", "HEAD"])?;
+        }
+        // As a log to be replayed, which checks out once, at its end.
+        let mut text = format!("git bisect start\ngit bisect bad {}\ngit bisect good {}\n", self.bad.id, self.good.id);
+        for (id, mark) in known {
+            text += &format!("git bisect {} {id}\n", mark.word());
+        }
+        std::fs::write(&self.log, text).map_err(BisectError::io("write", &self.log))?;
+        let log = self.log.clone();
+        self.bisect(&["replay", &log.to_string_lossy()])
+    }
+
+    fn mark(&mut self, id: &str, mark: Mark) -> Result<Next, BisectError> {
+        self.bisect(&[mark.word(), id])
+    }
+
+    fn before(&mut self, id: &str) -> Result<Option<Candidate>, BisectError> {
+        let parent = self.git(&["rev-parse", "--verify", "--quiet", &format!("{id}^1")]);
+        parent.ok().map(|parent| self.candidate(&parent)).transpose()
+    }
+
+    fn finish(&mut self) -> Result<(), BisectError> {
+        if self.git_path("BISECT_START")?.exists() {
+            self.git(&["bisect", "reset", "HEAD"])?;
+        }
+        if let Ok(at) = std::fs::read_to_string(&self.was_at) {
+            self.git(&["checkout", "--quiet", &at])?;
+            std::fs::remove_file(&self.was_at).map_err(BisectError::io("remove", &self.was_at))?;
+        }
+        Ok(())
+    }
+}
+
+fn output(tree: &Path, words: &[&str]) -> Result<Output, BisectError> {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(tree).args(["-c", "gc.auto=0", "-c", "advice.detachedHead=false"]).args(words);
+    // Set where a hook runs, they would lead to another repository.
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"] {
+        command.env_remove(name);
+    }
+    command.env("LC_ALL", "C").stdin(std::process::Stdio::null());
+    command.output().map_err(BisectError::io("run", Path::new("git")))
+}
+
+fn call(tree: &Path, words: &[&str]) -> Result<String, BisectError> {
+    let output = output(tree, words)?;
+    if !output.status.success() {
+        return Err(refused(words, &output));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+}
+
+fn refused(words: &[&str], output: &Output) -> BisectError {
+    let said = [&output.stderr[..], &output.stdout[..]].map(|said| String::from_utf8_lossy(said).trim().to_owned());
+    let said = said.iter().filter(|said| !said.is_empty()).map(|said| lines(said)).collect::<Vec<_>>().join("\n");
+    BisectError::Git { command: words.join(" "), said: if said.is_empty() { output.status.to_string() } else { said } }
+}
+
+fn lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}

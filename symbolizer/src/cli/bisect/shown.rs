@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! What a bisection shows: while it works, lines and what is done now, on standard error; its result as text. Never
+//! here: the search.
+
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use symbolizer::bisect::Tell;
+use symbolizer::bisect::drive::{Found, name};
+use symbolizer::bisect::search::Mark;
+use symbolizer::bisect::work::clock;
+
+/// Lines on standard error; on a terminal, below them, what is done now and for how long.
+pub struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// Nothing is shown yet.
+    pub fn new() -> Progress {
+        // Nothing is drawn if standard error is no terminal.
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
+            bar.set_style(style);
+        }
+        Progress { bar }
+    }
+
+    /// What is done now goes away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Tell for Progress {
+    fn line(&mut self, line: &str) {
+        self.bar.suspend(|| anstream::eprintln!("symbolize: {line}"));
+    }
+
+    fn doing(&mut self, what: &str) {
+        self.bar.enable_steady_tick(Duration::from_millis(200));
+        self.bar.reset_elapsed();
+        self.bar.set_message(what.to_owned());
+    }
+}
+
+/// The result; its first line names the commit and what it has done.
+pub fn report(found: &Found, work: &Path) -> String {
+    let mut text = String::new();
+    let said = headline(found);
+    let (first, more) = said.split_first().map_or(("", &[][..]), |(first, more)| (first.as_str(), more));
+    match &found.candidates[..] {
+        [commit] => text += &format!("{}: {first}\n", subject(commit)),
+        several => {
+            text += &format!("one of {} (the others could not be told): {first}\n", several.len());
+            for candidate in several {
+                text += &format!("  {}\n", subject(candidate));
+            }
+        }
+    }
+    for line in more {
+        text += &format!("  {line}\n");
+    }
+    for doubt in &found.doubts {
+        text += &format!("doubt: {doubt}\n");
+    }
+    text += &format!("\ncompared with {}\njudged by {}\n", name(&found.before), found.judged_by);
+    text += "\nsteps\n";
+    for (number, known) in (1..).zip(&found.known) {
+        let short: String = known.id.chars().take(12).collect();
+        let why = if known.why.is_empty() { String::new() } else { format!("  ({})", known.why) };
+        let mark = match known.mark {
+            Mark::Good => "good",
+            Mark::Bad => "bad",
+            Mark::Skip => "skipped",
+        };
+        text += &format!("  {number:>2}  {short}  {mark:<7}  {}{why}\n", known.title);
+    }
+    let spent = &found.spent;
+    text += &format!(
+        "\ntook {}: {} builds {}, {} boots {}; kept boots and logs are in {}\n",
+        clock(spent.seconds),
+        spent.builds,
+        clock(spent.build_seconds),
+        spent.boots,
+        clock(spent.boot_seconds),
+        work.display()
+    );
+    text
+}
+
+/// `1a2b3c4d5e6f subject`.
+fn subject(candidate: &symbolizer::bisect::search::Candidate) -> String {
+    let short = candidate.short();
+    if short.contains('-') { short } else { format!("{short} {}", candidate.title) }
+}
+
+/// What has changed, in sentences.
+fn headline(found: &Found) -> Vec<String> {
+    vec![found.judged_by.clone()]
+}
