@@ -9,7 +9,7 @@ pub mod figures;
 use super::boot::Boot;
 use super::budget::{Amount, Budget, Figure, Subject};
 use super::diff::{Basis, Change, Diff, Kind, Metric, Row, Values};
-use super::settings;
+use super::{settings, statistics};
 use crate::trace_dir::Meta;
 
 /// What is said of a budget.
@@ -205,12 +205,7 @@ fn ends(boots: &[Boot]) -> Vec<Finding> {
 
 /// Mean and deviation of these.
 pub fn values(all: Vec<f64>) -> Values {
-    let count = all.len() as f64;
-    // Equal values have exactly that mean.
-    let first = all.first().copied().unwrap_or(0.0);
-    let mean = if all.is_empty() { 0.0 } else { first + all.iter().map(|value| value - first).sum::<f64>() / count };
-    let squares: f64 = all.iter().map(|value| (value - mean).powi(2)).sum();
-    let sd = if all.len() > 1 { (squares / (count - 1.0)).sqrt() } else { 0.0 };
+    let (mean, sd) = statistics::mean_and_sd(&all);
     Values { all, mean, sd }
 }
 

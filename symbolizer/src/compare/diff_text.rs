@@ -21,6 +21,9 @@ const WIDE: usize = 95;
 /// Width from which there is room for both sides.
 const BOTH: usize = 70;
 
+/// Width from which there is room for percent.
+const PERCENT: usize = 60;
+
 /// Width from which files are told unasked.
 const FILES: usize = 130;
 
@@ -198,7 +201,10 @@ impl Text<'_> {
         if self.options.width >= BOTH {
             columns.extend([right("A"), right("B")]);
         }
-        columns.extend([right("B - A"), right("%")]);
+        columns.push(right("B - A"));
+        if self.options.width >= PERCENT {
+            columns.push(right("%"));
+        }
         if self.options.width >= WIDE && self.diff.basis == Basis::Tested {
             columns.extend([right("95 % interval"), right("p")]);
         }
@@ -219,7 +225,10 @@ impl Text<'_> {
         let signed = words.signed(metric, change.difference);
         let part =
             change.relative.filter(|_| signed != "0" && !signed.starts_with("0 ")).map_or_else(String::new, part);
-        cells.extend([(style, signed), (style, part)]);
+        cells.push((style, signed));
+        if self.options.width >= PERCENT {
+            cells.push((style, part));
+        }
         if self.options.width >= WIDE && self.diff.basis == Basis::Tested {
             let interval = change.interval.map_or_else(String::new, |(low, high)| {
                 format!("{} to {}", words.signed(metric, low), words.signed(metric, high))
@@ -265,10 +274,15 @@ impl Text<'_> {
         self.options.lines || self.options.width >= FILES
     }
 
-    /// Functions that both sides have; by self time.
+    /// Functions that both sides have; by self time. Those that differ only by what they call are named where that
+    /// is, unless all are asked for.
     fn functions(&self, out: &mut dyn Write) -> io::Result<()> {
-        let one_sided = |row: &&Row| row.is_new() || row.is_gone();
-        let both: Vec<Row> = self.diff.functions.iter().filter(|row| !one_sided(row)).cloned().collect();
+        let itself = |row: &Row| {
+            let own = row.changes.iter().any(|change| change.changed && change.metric != Metric::Total);
+            own || !row.changed() || self.options.by.is_some()
+        };
+        let both = |row: &&Row| !row.is_new() && !row.is_gone() && itself(row);
+        let both: Vec<Row> = self.diff.functions.iter().filter(both).cloned().collect();
         let (chosen, told) = self.chosen(&both, self.options.top);
         if chosen.is_empty() {
             return Ok(());

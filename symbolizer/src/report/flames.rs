@@ -28,7 +28,7 @@ pub fn name(name: &str) -> String {
 
 /// A frame: its name, and what the mouse is told besides its time.
 pub fn frame(name: &str, note: &str) -> String {
-    format!("{name}{MARK}{note}")
+    format!("{name}{MARK}{}", note.replace([';', MARK], ","))
 }
 
 /// Whether it is one with a note.
