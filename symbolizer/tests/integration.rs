@@ -3,6 +3,7 @@
 //! command from outside.
 
 mod integration {
+    mod bisect;
     mod capture;
     mod diff;
     mod errors;
