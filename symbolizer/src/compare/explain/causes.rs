@@ -94,8 +94,11 @@ pub fn find<'d>(diff: &'d Diff, ways: &Ways<'d>) -> Vec<Cause<'d>> {
     let waits = elsewhere::waits(diff, ways, &found);
     found.extend(waits);
     found.extend(in_ways(diff, ways));
-    if found.is_empty() {
-        found.extend(without_ways(diff));
+    // Where callers are others than before, ways explain little: then functions are told without them.
+    let largest = |causes: &[Cause<'d>]| causes.iter().map(|cause| cause.weight).fold(0.0, f64::max);
+    let alone: Vec<Cause<'d>> = without_ways(diff).collect();
+    if largest(&found) < largest(&alone) * 0.5 {
+        found.extend(alone);
     }
     found.sort_by(|a, b| {
         b.weight.total_cmp(&a.weight).then_with(|| (a.row.kind, &a.row.item).cmp(&(b.row.kind, &b.row.item)))
@@ -181,13 +184,14 @@ fn in_ways<'d>(diff: &'d Diff, ways: &Ways<'d>) -> Vec<Cause<'d>> {
     let mut visits = 0;
     for &(at, by_calls, amount, raw) in &candidates {
         let Some(function) = ways.way(at).function else { continue };
-        let effect = if by_calls {
-            if visits > VISITS {
-                continue;
-            }
-            below(diff, ways, at, raw, &mut visits)
-        } else {
+        let effect = if !by_calls {
             raw
+        } else if wraps(ways, at) {
+            nearer(ways.way(at).own.1 - ways.way(at).own.0, raw)
+        } else if visits > VISITS {
+            continue;
+        } else {
+            below(diff, ways, at, raw, &mut visits)
         };
         let group = groups.entry((function, by_calls)).or_default();
         group.amount += amount;
@@ -214,6 +218,21 @@ fn in_ways<'d>(diff: &'d Diff, ways: &Ways<'d>) -> Vec<Cause<'d>> {
         Some(Cause { what, row, at: Some(at), effect, weight: effect.abs().max(least) })
     });
     causes.filter(|cause| cause.weight > 0.0).collect()
+}
+
+/// A way that is there on one side only, and most of which is one function that is called as often on the other side:
+/// from elsewhere, then.
+fn wraps(ways: &Ways<'_>, at: usize) -> bool {
+    let way = ways.way(at);
+    let larger = |(a, b): (f64, f64)| f64::max(a, b);
+    if way.calls.0 > 0.0 && way.calls.1 > 0.0 {
+        return false;
+    }
+    let most = ways.callees(at).iter().find(|&&callee| larger(ways.way(callee).total) > larger(way.total) * 0.6);
+    most.is_some_and(|&callee| {
+        let here = larger(ways.way(callee).calls);
+        ways.function(callee).is_some_and(|row| difference(row, Metric::Calls).abs() < here * 0.5)
+    })
 }
 
 /// How much of the time below a way is really new: of each function there what it differs by over the whole boot, with
