@@ -6,7 +6,7 @@
 //! self time beyond what its own calls bring. Of that, only as much counts as the functions below it differ over the
 //! whole boot: what has only moved to another caller, level or CPU is nothing new.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bootlevel::Phase;
 
@@ -181,12 +181,13 @@ fn in_ways<'d>(diff: &'d Diff, ways: &Ways<'d>) -> Vec<Cause<'d>> {
     candidates.sort_by(|a, b| b.3.abs().total_cmp(&a.3.abs()).then_with(|| (a.0, a.1).cmp(&(b.0, b.1))));
     candidates.truncate(MOST);
     let mut groups: HashMap<(usize, bool), Group> = HashMap::new();
+    let wrappers = wrappers(diff, ways);
     let mut visits = 0;
     for &(at, by_calls, amount, raw) in &candidates {
         let Some(function) = ways.way(at).function else { continue };
         let effect = if !by_calls {
             raw
-        } else if wraps(ways, at) {
+        } else if wrappers.contains(&function) {
             nearer(ways.way(at).own.1 - ways.way(at).own.0, raw)
         } else if visits > VISITS {
             continue;
@@ -220,19 +221,31 @@ fn in_ways<'d>(diff: &'d Diff, ways: &Ways<'d>) -> Vec<Cause<'d>> {
     causes.filter(|cause| cause.weight > 0.0).collect()
 }
 
-/// A way that is there on one side only, and most of which is one function that is called as often on the other side:
-/// from elsewhere, then.
-fn wraps(ways: &Ways<'_>, at: usize) -> bool {
-    let way = ways.way(at);
+/// Functions that are there on one side only, and most of whose time is in functions that the other side calls as
+/// often: from elsewhere, then.
+fn wrappers(diff: &Diff, ways: &Ways<'_>) -> HashSet<usize> {
     let larger = |(a, b): (f64, f64)| f64::max(a, b);
-    if way.calls.0 > 0.0 && way.calls.1 > 0.0 {
-        return false;
+    let one_sided = |function: usize| diff.functions.get(function).is_some_and(|row| row.is_new() || row.is_gone());
+    let mut totals: HashMap<usize, f64> = HashMap::new();
+    // Calls and time of those whom they call.
+    let mut below: HashMap<(usize, usize), (f64, f64)> = HashMap::new();
+    for at in 0..ways.len() {
+        let Some(function) = ways.way(at).function.filter(|&function| one_sided(function)) else { continue };
+        *totals.entry(function).or_default() += larger(ways.way(at).total);
+        for way in ways.callees(at).iter().map(|&callee| ways.way(callee)) {
+            let Some(callee) = way.function else { continue };
+            let sum = below.entry((function, callee)).or_default();
+            *sum = (sum.0 + larger(way.calls), sum.1 + larger(way.total));
+        }
     }
-    let most = ways.callees(at).iter().find(|&&callee| larger(ways.way(callee).total) > larger(way.total) * 0.6);
-    most.is_some_and(|&callee| {
-        let here = larger(ways.way(callee).calls);
-        ways.function(callee).is_some_and(|row| difference(row, Metric::Calls).abs() < here * 0.5)
-    })
+    let mut old: HashMap<usize, f64> = HashMap::new();
+    for ((function, callee), (calls, total)) in below {
+        let Some(row) = diff.functions.get(callee) else { continue };
+        if difference(row, Metric::Calls).abs() < calls * 0.5 {
+            *old.entry(function).or_default() += total;
+        }
+    }
+    old.into_iter().filter(|(function, time)| *time > totals[function] * 0.6).map(|(function, _)| function).collect()
 }
 
 /// How much of the time below a way is really new: of each function there what it differs by over the whole boot, with
