@@ -67,8 +67,10 @@ impl Teller<'_, '_> {
         let told = changed && amount * time.difference > 0.0 && amount.abs() <= time.difference.abs() * 1.05;
         if told {
             format!("; {shown} of it in level {}: {clause}{rest}", phase.name())
-        } else {
+        } else if most {
             format!("; level {} is {shown} {}: {clause}{rest}", phase.name(), slower(amount))
+        } else {
+            format!("; {shown} {} in level {}: {clause}", slower(amount), phase.name())
         }
     }
 
