@@ -23,10 +23,6 @@ const GRACE: Duration = Duration::from_secs(60);
 /// What is shown of the end of a log.
 const SHOWN: usize = 200;
 
-/// For QEMU, so that time is instructions.
-const DETERMINISTIC: [&str; 6] =
-    ["-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "base=2026-01-01T00:00:00,clock=vm"];
-
 /// What makes a kept boot of a trace: trace, vmlinux, what to call it.
 pub type Reader<'a> = dyn Fn(&Path, &Path, &str) -> Result<Boot, String> + 'a;
 
@@ -102,12 +98,9 @@ impl Booter<'_> {
             command.arg("--initrd").arg(initrd);
         }
         if self.deterministic {
-            command.args(["--ring-mib", "64"]);
+            command.arg("--deterministic");
         }
         command.args(&self.record).arg("--").args(&self.command);
-        if self.deterministic {
-            command.args(DETERMINISTIC);
-        }
         command.stdout(file.try_clone().map_err(BisectError::io("write", &log))?).stderr(file);
         let status = match hands.run(&mut command, Some(limit + GRACE)) {
             Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
@@ -141,9 +134,7 @@ impl Booter<'_> {
             let said = panic_of(log).unwrap_or_else(|| "it did not power off by itself".to_owned());
             return Ok(Outcome::No(format!("{said}: {}", last_phase(&meta))));
         }
-        let mut boot = (self.read)(trace, vmlinux, name).map_err(failed)?;
-        boot.meta.deterministic |= self.deterministic && meta.per_cpu.iter().all(|cpu| cpu.waits == 0);
-        Ok(Outcome::Boot(Box::new(boot)))
+        (self.read)(trace, vmlinux, name).map(|boot| Outcome::Boot(Box::new(boot))).map_err(failed)
     }
 }
 

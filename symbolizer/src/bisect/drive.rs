@@ -59,7 +59,11 @@ pub fn run(measure: &mut Measure<'_>, plan: &Plan) -> Result<Found, BisectError>
     measure.work.begin(&plan.search, plan.restart)?;
     measure.hands.end_leftovers();
     let began = (Instant::now(), measure.work.state.spent.seconds);
-    let found = search(measure, plan, began);
+    // A signal from the terminal ends git as well, whose error that is not.
+    let found = match search(measure, plan, began) {
+        Err(_) if measure.hands.stopped() => Err(BisectError::Stopped),
+        other => other,
+    };
     count_time(measure, began);
     let saved = measure.work.save();
     match &found {
@@ -141,6 +145,7 @@ fn search(measure: &mut Measure<'_>, plan: &Plan, began: (Instant, f64)) -> Resu
         }
     }
     count_time(measure, began);
+    measure.work.state.found = found.candidates.iter().map(|candidate| candidate.id.clone()).collect();
     measure.work.state.done = true;
     measure.work.save()?;
     Ok(Found { spent: measure.work.state.spent, ..found })
@@ -161,6 +166,8 @@ fn ends(
     bad: &Candidate,
     boots: usize,
 ) -> Result<Judge, BisectError> {
+    measure.try_again(good)?;
+    measure.try_again(bad)?;
     let rounds = measure.rounds(&[(good, boots), (bad, boots)])?;
     let mut both = Vec::new();
     for ((end, candidate), measured) in [("good", good), ("bad", bad)].into_iter().zip(rounds) {

@@ -272,11 +272,28 @@ impl Measure<'_> {
         if !row.not_built.is_empty() {
             return Ok(Measured::NotBuilt(row.not_built));
         }
-        if !row.booted.failed.is_empty() {
+        if !row.booted.failed.is_empty() && row.booted.seconds.len() < row.wanted {
             return Ok(Measured::NotBooted(row.booted.failed));
         }
         let boots = (1..=row.booted.seconds.len()).map(|number| kept::read(&row.file(number)));
         Ok(Measured::Boots(boots.collect::<Result<_, _>>()?))
+    }
+
+    /// That it did not build or boot counts no more: of an end, the user will have done something about it.
+    ///
+    /// # Errors
+    /// When its directory cannot be written.
+    pub fn try_again(&self, candidate: &Candidate) -> Result<(), BisectError> {
+        let record = self.work.commit(candidate)?.join("build.json");
+        if read_json::<Built>(&record).is_some_and(|known| !known.failed.is_empty()) {
+            std::fs::remove_file(&record).map_err(BisectError::io("remove", &record))?;
+        }
+        let mut row = self.row(candidate, 0)?;
+        if !row.booted.failed.is_empty() {
+            row.booted.failed.clear();
+            write_json(&row.dir.join("boots.json"), &row.booted)?;
+        }
+        Ok(())
     }
 
     /// Both ends have booted: one in the middle that takes many times as long hangs.

@@ -71,6 +71,8 @@ pub struct State {
     pub spent: Spent,
     /// It is at its end.
     pub done: bool,
+    /// What was found then.
+    pub found: Vec<String>,
 }
 
 /// A directory that is ours alone.

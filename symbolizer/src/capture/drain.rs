@@ -7,6 +7,7 @@
 //! memory (so that slots not written can be told later), and only then counted in `consumed`, which
 //! gives it back to the guest.
 
+use super::ending::Ending;
 use super::pending::{Pending, pending};
 use super::region::SharedRegion;
 use crate::trace_dir::meta::CpuMeta;
@@ -47,6 +48,8 @@ struct CpuDrain {
     last: Option<(ChunkHeader, Vec<u64>)>,
     unwritten: u64,
     damaged: u64,
+    /// Closed chunks that are left in the ring.
+    held: u64,
 }
 
 /// Drains all rings of a region.
@@ -55,6 +58,7 @@ pub struct Drainer {
     cpus: Vec<CpuDrain>,
     copy: Vec<u64>,
     warnings: Vec<String>,
+    ending: Option<Ending>,
 }
 
 impl Drainer {
@@ -68,10 +72,18 @@ impl Drainer {
                 last: None,
                 unwritten: 0,
                 damaged: 0,
+                held: 0,
             })
             .collect();
         region.set_attached(true);
-        Drainer { region, cpus, copy: vec![0; ALL_WORDS], warnings: Vec::new() }
+        Drainer { region, cpus, copy: vec![0; ALL_WORDS], warnings: Vec::new(), ending: None }
+    }
+
+    /// The same; the words of each CPU end at `ending`, if that is in the last two chunks.
+    pub fn ending_at(mut self, ending: Ending) -> Drainer {
+        self.cpus.iter_mut().for_each(|drain| drain.held = 1);
+        self.ending = Some(ending);
+        self
     }
 
     /// The region.
@@ -119,7 +131,7 @@ impl Drainer {
                 ready = drain.resync(&self.region, produced, &mut self.warnings);
             }
             pass.fill = pass.fill.max(ready as f64 / chunks as f64);
-            for _ in 0..ready {
+            for _ in 0..ready.saturating_sub(drain.held) {
                 if !drain.take(&self.region, &mut self.copy, patience, writer, &mut self.warnings)? {
                     break;
                 }
@@ -134,6 +146,11 @@ impl Drainer {
     /// # Errors
     /// When the trace cannot be written.
     pub fn finish(&mut self, writer: &mut TraceWriter, reason: EndReason) -> Result<(), TraceError> {
+        if let Some(ending) = &self.ending {
+            for drain in &mut self.cpus {
+                drain.held = u64::from(drain.ends_in_closed(&self.region, ending));
+            }
+        }
         self.take_ready(writer, Duration::ZERO)?;
         // A guest that goes on will write them itself.
         let mut pending = if reason == EndReason::Stopped { Vec::new() } else { pending(&self.region) };
@@ -143,13 +160,17 @@ impl Drainer {
             self.region.copy_words(at, &mut self.copy);
             let (header, words) = drain.split(&self.copy);
             let opened = header.filter(|header| drain.is_next(header));
+            let cut = opened.and_then(|header| self.ending.as_ref()?.find(drain.text(&self.region), header.tsc, words));
+            let words = &words[..cut.unwrap_or(words.len())];
             if let Some(header) = opened {
                 let end = words.iter().rposition(|&word| word as u32 != 0).map_or(0, |last| last + 1);
                 drain.unwritten += unwritten(&words[..end]);
                 drain.last = Some((header, words[..end].to_vec()));
             }
             let Some((header, words)) = &mut drain.last else { continue };
-            end_stream(header, words, opened.is_none(), &mut pending, reason);
+            // What was pending at the cut came behind it.
+            let pending = if cut.is_some() { &mut Vec::new() } else { &mut pending };
+            end_stream(header, words, opened.is_none(), pending, reason);
             writer.append_chunk(drain.cpu, header, words)?;
         }
         self.region.set_attached(false);
@@ -248,6 +269,26 @@ impl CpuDrain {
         let (head, words) = copy.split_at(HEADER_WORDS);
         let header = ChunkHeader::read_from_bytes(head.as_bytes()).ok();
         (header.filter(|header| header.magic == CHUNK_MAGIC), words)
+    }
+
+    /// Whether the words end in the last closed chunk, and not in the open one.
+    fn ends_in_closed(&self, region: &SharedRegion, ending: &Ending) -> bool {
+        let produced = region.control(self.cpu).produced;
+        let mut copy = vec![0; ALL_WORDS];
+        let mut ends_in = |number: u64| {
+            let header = region.header();
+            let at = header.chunk_offset(self.cpu, number % u64::from(header.chunks_per_cpu))?;
+            region.copy_words(at, &mut copy);
+            let (header, words) = self.split(&copy);
+            let header = header.filter(|header| header.cpu == self.cpu && header.seq == number)?;
+            ending.find(self.text(region), header.tsc, words)
+        };
+        produced > self.next && ends_in(produced).is_none() && ends_in(produced.wrapping_sub(1)).is_some()
+    }
+
+    /// Where the kernel's text begins, as it runs.
+    fn text(&self, region: &SharedRegion) -> u64 {
+        region.header().text_start
     }
 
     fn is_next(&self, header: &ChunkHeader) -> bool {

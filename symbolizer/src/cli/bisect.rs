@@ -21,6 +21,7 @@ use symbolizer::bisect::{BisectError, build};
 use self::lab::{Booting, Building, Judging};
 use self::shown::Progress;
 use super::output::Output;
+use super::report::width;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -121,7 +122,7 @@ fn bisect(args: &Args, progress: &mut Progress) -> anyhow::Result<u8> {
     let found = drive::run(&mut measure, &plan)?;
     drop(measure);
     progress.finish();
-    let text = shown::report(&found, &dir);
+    let text = shown::report(&found, &dir, width(None))?;
     let report = dir.join("report.txt");
     std::fs::write(&report, anstream::adapter::strip_str(&text).to_string())
         .with_context(|| format!("cannot write {}", report.display()))?;

@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use symbolizer::compare::budget::{Budget, mistake, parse};
 use symbolizer::compare::check::{self, Check, Verdict};
-use symbolizer::compare::{check_json, check_junit, check_text};
+use symbolizer::compare::{check_json, check_junit, check_text, explain, judge};
 
 use super::boots::{self, Boots};
 use super::output::Output;
@@ -79,10 +79,20 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let baseline = args.boots.read(&all, &vmlinux, &phases)?;
     let (baseline, boots) = baseline.split_at(split.min(baseline.len()));
     phases.finish();
-    let check = check::check(boots, baseline, budgets.as_deref(), None).map_err(|error| match &args.budget {
-        Some(path) => anyhow::anyhow!("{}: {error}", path.display()),
-        None => error.into(),
-    })?;
+    let diff = if baseline.is_empty() {
+        None
+    } else {
+        let options = judge::Options { force: args.boots.reading.force, ..judge::Options::default() };
+        let diff = judge::diff(baseline, boots, &options)
+            .map_err(|refused| anyhow::anyhow!("{refused}\nMake the baseline anew, or go on with --force"))?;
+        Some(diff)
+    };
+    let mut check =
+        check::check(boots, baseline, budgets.as_deref(), diff.as_ref()).map_err(|error| match &args.budget {
+            Some(path) => anyhow::anyhow!("{}: {error}", path.display()),
+            None => error.into(),
+        })?;
+    check.headline = diff.as_ref().map(explain::headline).unwrap_or_default();
     write(args, &check, output)?;
     Ok(match check.verdict() {
         Verdict::Good => 0,

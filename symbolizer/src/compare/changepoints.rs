@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! Where a series of values changes its height. In: values in order. Out: the first of each new height. Binary
-//! segmentation: the place where the ranks before and after differ most, if a permutation test says that it is no
-//! chance, divides the series, and so on in both parts; then each place is looked for once more between its
-//! neighbours. Ranks, so that one boot that took ten times as long is one boot, and no change. Never here: boots.
+//! Where a series of values changes its height. In: values in order. Out: the first of each new height. Seeded binary
+//! segmentation (Kovacs, Buehlmann, Li, Munk 2023): of many windows of all sizes, the place where the ranks before and
+//! after differ most divides the series, if a permutation test says that it is no chance, and so on in both parts;
+//! then each place is looked for once more between its neighbours. Windows, since over the whole series what rises and
+//! falls again is neither. Ranks, so that one boot that took ten times as long is one boot, and no change. Never here:
+//! boots.
 
 use super::check::chance::Random;
 
@@ -12,6 +14,7 @@ const LEAST: usize = 2;
 /// Permutations of a part, and a bound for long series: steps of work.
 const PERMUTATIONS: usize = 4_999;
 const WORK: usize = 50_000_000;
+const FEWEST: usize = 199;
 
 /// A place where the height changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +42,9 @@ pub fn find(values: &[f64], level: f64) -> Vec<Found> {
     for (index, _) in found.iter().enumerate() {
         let from = settled.last().map_or(0, |before| before.at);
         let to = found.get(index + 1).map_or(values.len(), |next| next.at);
-        settled.extend(test(values, from, to, level, &mut random));
+        // Its exact place: where the whole part is divided best.
+        let exact = || best(&ranks(&values[from..to]), &[(0, to - from)]).map(|(at, _)| from + at);
+        settled.extend(test(values, from, to, level, &mut random).map(|f| Found { at: exact().unwrap_or(f.at), ..f }));
     }
     settled
 }
@@ -56,14 +61,16 @@ fn test(values: &[f64], from: usize, to: usize, level: f64, random: &mut Random)
         return None;
     }
     let mut ranks = ranks(part);
-    let (at, seen) = best(&ranks)?;
-    let permutations = PERMUTATIONS.min(WORK / part.len()).max(99);
+    let windows = windows(part.len());
+    let steps: usize = windows.iter().map(|(from, to)| to - from).sum();
+    let (at, seen) = best(&ranks, &windows)?;
+    let permutations = PERMUTATIONS.min(WORK / steps.max(1)).max(FEWEST);
     let mut as_far = 0;
     for done in 0..permutations {
         for place in (1..ranks.len()).rev() {
             ranks.swap(place, random.below(place + 1));
         }
-        as_far += usize::from(best(&ranks).is_some_and(|(_, other)| other >= seen * (1.0 - 1e-12)));
+        as_far += usize::from(best(&ranks, &windows).is_some_and(|(_, other)| other >= seen * (1.0 - 1e-12)));
         // Enough to know that it is chance.
         if as_far as f64 > level * (permutations + 1) as f64 && done > 99 {
             return None;
@@ -73,21 +80,43 @@ fn test(values: &[f64], from: usize, to: usize, level: f64, random: &mut Random)
     (p <= level).then_some(Found { at: from + at, p })
 }
 
-/// The place with the largest difference of mean ranks before and after, weighted by how many stand on each side.
-/// None if all are equal.
-fn best(ranks: &[f64]) -> Option<(usize, f64)> {
-    let count = ranks.len() as f64;
-    let mean = (count + 1.0) / 2.0;
-    let (mut sum, mut best) = (0.0, None);
-    for (before, rank) in ranks.iter().enumerate() {
-        if before >= LEAST && ranks.len() - before >= LEAST {
-            let size = before as f64;
-            let far = (sum - size * mean).powi(2) / (size * (count - size));
+/// Windows of all sizes, each size over the whole: first and end.
+fn windows(count: usize) -> Vec<(usize, usize)> {
+    let mut windows = vec![(0, count)];
+    let mut size = count as f64;
+    loop {
+        size /= std::f64::consts::SQRT_2;
+        if size < (2 * LEAST) as f64 {
+            return windows;
+        }
+        let length = size.ceil() as usize;
+        // Each begins in the middle of the one before, or sooner.
+        let many = 2 * (count as f64 / size).ceil() as usize - 1;
+        let shift = (count - length) as f64 / (many - 1).max(1) as f64;
+        windows.extend((0..many).map(|number| (number as f64 * shift) as usize).map(|from| (from, from + length)));
+    }
+}
+
+/// The place in any window with the largest difference of mean ranks before and after, weighted by how many stand on
+/// each side. None if all are equal.
+fn best(ranks: &[f64], windows: &[(usize, usize)]) -> Option<(usize, f64)> {
+    let mut sums = Vec::with_capacity(ranks.len() + 1);
+    sums.push(0.0);
+    let mut sum = 0.0;
+    for rank in ranks {
+        sum += rank;
+        sums.push(sum);
+    }
+    let mut best: Option<(usize, f64)> = None;
+    for &(from, to) in windows {
+        let (length, sum) = ((to - from) as f64, sums[to] - sums[from]);
+        for at in from + LEAST..=to.saturating_sub(LEAST) {
+            let size = (at - from) as f64;
+            let far = (sums[at] - sums[from] - size * sum / length).powi(2) * length / (size * (length - size));
             if far > best.map_or(1e-9, |(_, far)| far) {
-                best = Some((before, far));
+                best = Some((at, far));
             }
         }
-        sum += rank;
     }
     best
 }

@@ -194,7 +194,7 @@ impl<'d, 'w> Picture<'d, 'w> {
             None => String::new(),
         };
         let name = flames::name(&name);
-        let frame = flames::frame(&name, &format!("{sides}; {own}{calls}"));
+        let frame = flames::frame(&name, &format!("{sides}, {own}{calls}"));
         self.drawing.colours.insert(&frame, self.colour((b - a) / self.most, &name));
         frame
     }
@@ -245,7 +245,7 @@ mod tests {
         let scan = titles(&svg, "acpi_scan");
         assert_eq!(scan.len(), 1, "{scan:?}");
         assert!(scan[0].contains("40,000,000 ns"), "{scan:?}");
-        assert!(scan[0].contains("2.00 ms -&gt; 40.0 ms, +38.0 ms; self"), "{scan:?}");
+        assert!(scan[0].contains("2.00 ms -&gt; 40.0 ms, +38.0 ms, self"), "{scan:?}");
         assert!(scan[0].contains("calls 1 -&gt; 121"), "{scan:?}");
         assert!(titles(&svg, "acpi_new")[0].contains("new: 10.0 ms"));
         let before = super::tests::svg(Width::Before);

@@ -13,8 +13,9 @@ mod sentences;
 mod tests;
 
 use self::sentences::Teller;
-use super::diff::{Basis, Change, Diff, Metric};
+use super::diff::{Basis, Change, Diff, Metric, Row};
 use super::diff_words::{Words, count, percent};
+use super::statistics::smallest_seen;
 use super::ways::Ways;
 
 /// Most sentences.
@@ -41,6 +42,10 @@ pub fn headline(diff: &Diff) -> Vec<String> {
     };
     let Some(first) = found.first() else {
         let whole = chance + &whole_boot(diff, words);
+        let same = |row: &Row| row.changes.iter().all(|change| change.difference == 0.0);
+        if same(&diff.boot) && diff.functions.iter().all(same) {
+            return vec![format!("{whole}, and each function too")];
+        }
         return vec![match teller.level_most() {
             Some(level) => format!("{whole}; {level}, spread over many functions"),
             None => format!("{whole}; no single function stands out"),
@@ -101,8 +106,10 @@ fn no_change(diff: &Diff, words: Words) -> String {
 }
 
 /// The smallest change that would have been told from chance, as a part of the whole.
-pub fn seen(time: &Change) -> Option<f64> {
-    let (low, high) = time.interval?;
-    let part = (high - low) / 2.0 / time.a.mean;
+fn seen(time: &Change) -> Option<f64> {
+    let (a, b) = (time.a.all.len(), time.b.all.len());
+    let squares = time.a.sd.powi(2) * a.saturating_sub(1) as f64 + time.b.sd.powi(2) * b.saturating_sub(1) as f64;
+    let sd = (squares / (a + b).saturating_sub(2).max(1) as f64).sqrt();
+    let part = smallest_seen(sd, a, b) / time.a.mean;
     (part.is_finite() && part > 0.0).then_some(part)
 }

@@ -92,7 +92,7 @@ pub fn diff(a: &[Boot], b: &[Boot], options: &Options) -> Result<Diff, Refused> 
     let mut rows = rows::rows(a, b, scale.time());
     let basis = doubts::basis(a, b, options);
     let tests = chance::judge(&mut rows, basis, &scale, options);
-    let (doubts, needed) = doubts::doubts(a, b, &rows.boot, basis, options);
+    let (doubts, needed) = doubts::doubts(a, b, &rows, basis, options);
     sort(&mut rows.initcalls, Metric::Time);
     sort(&mut rows.modules, Metric::Time);
     let places = sort(&mut rows.functions, Metric::Own);
@@ -148,3 +148,6 @@ fn side(boots: &[Boot]) -> Side {
         build_ids: each_once(|boot| &boot.meta.build_id),
     }
 }
+
+#[cfg(test)]
+mod tests;

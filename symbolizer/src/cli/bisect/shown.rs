@@ -10,6 +10,10 @@ use symbolizer::bisect::Tell;
 use symbolizer::bisect::drive::{Found, name};
 use symbolizer::bisect::search::Mark;
 use symbolizer::bisect::work::clock;
+use symbolizer::compare::{diff_text, explain};
+
+/// Lines of each table of the comparison.
+const TOP: usize = 10;
 
 /// Lines on standard error; on a terminal, below them, what is done now and for how long.
 pub struct Progress {
@@ -45,27 +49,28 @@ impl Tell for Progress {
     }
 }
 
-/// The result; its first line names the commit and what it has done.
-pub fn report(found: &Found, work: &Path) -> String {
+/// The result: its first line names the commit and what it has done; then what it differs in from the one before it,
+/// for `width` columns.
+pub fn report(found: &Found, work: &Path, width: usize) -> anyhow::Result<String> {
     let mut text = String::new();
-    let said = headline(found);
-    let (first, more) = said.split_first().map_or(("", &[][..]), |(first, more)| (first.as_str(), more));
+    let said = explain::headline(&found.diff);
+    let first = said.first().map_or("", String::as_str);
     match &found.candidates[..] {
         [commit] => text += &format!("{}: {first}\n", subject(commit)),
         several => {
-            text += &format!("one of {} (the others could not be told): {first}\n", several.len());
+            text += &format!("one of these {}, which could not be told apart: {first}\n", several.len());
             for candidate in several {
                 text += &format!("  {}\n", subject(candidate));
             }
         }
     }
-    for line in more {
-        text += &format!("  {line}\n");
-    }
     for doubt in &found.doubts {
         text += &format!("doubt: {doubt}\n");
     }
-    text += &format!("\ncompared with {}\njudged by {}\n", name(&found.before), found.judged_by);
+    text += &format!("\nsearched for: {}\ncompared with the one before, {}:\n\n", found.judged_by, name(&found.before));
+    let mut table = Vec::new();
+    diff_text::write(&found.diff, diff_text::Options { width, top: TOP, by: None, lines: false }, &mut table)?;
+    text += &String::from_utf8_lossy(&table);
     text += "\nsteps\n";
     for (number, known) in (1..).zip(&found.known) {
         let short: String = known.id.chars().take(12).collect();
@@ -87,16 +92,11 @@ pub fn report(found: &Found, work: &Path) -> String {
         clock(spent.boot_seconds),
         work.display()
     );
-    text
+    Ok(text)
 }
 
 /// `1a2b3c4d5e6f subject`.
 fn subject(candidate: &symbolizer::bisect::search::Candidate) -> String {
     let short = candidate.short();
     if short.contains('-') { short } else { format!("{short} {}", candidate.title) }
-}
-
-/// What has changed, in sentences.
-fn headline(found: &Found) -> Vec<String> {
-    vec![found.judged_by.clone()]
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use symbolizer::capture::drain::Drainer;
+use symbolizer::capture::ending::{Ending, FUNCTIONS};
 use symbolizer::capture::qemu_args::{self, Boot, Request};
 use symbolizer::capture::region::{RamFile, SharedRegion};
 use symbolizer::capture::session::Session;
@@ -71,6 +72,8 @@ struct Recording<'a> {
     region: SharedRegion,
     meta: Meta,
     watch: Watch,
+    /// The boot is deterministic, and ends here.
+    ending: Option<Ending>,
 }
 
 /// Drains a guest that runs already; the exit code.
@@ -86,8 +89,8 @@ pub fn attach(args: &Args, path: &Path, existing: Existing, signals: Arc<AtomicU
     );
     let watch = Watch::new(None, signals, args.timeout);
     let to = Target { output: &args.output, existing, voice: Voice::Full };
-    let recording = Recording { vmlinux: None, to, ram, region, meta, watch };
-    record(args, recording, false).map(|_| 0)
+    let recording = Recording { vmlinux: None, to, ram, region, meta, watch, ending: None };
+    record(args, recording).map(|_| 0)
 }
 
 /// Boots and records; none if it was stopped before anything was recorded.
@@ -138,8 +141,9 @@ pub fn boot(args: &Args, shot: &Shot<'_>, signals: &Arc<AtomicUsize>) -> anyhow:
     if !told {
         announce(&injected, &added_words, &added);
     }
-    let started_at = unix_time();
     let ram = memory.open()?;
+    let ending = ending(args, &machine, shot.vmlinux)?;
+    let started_at = unix_time();
     let mut watch = start(args, &added, signals)?;
     let Some(region) = wait_for_kernel(|| ram.region_at(injected.region_phys), &mut watch)? else {
         eprintln!("symbolize: stopped before the kernel ran; nothing was recorded");
@@ -156,12 +160,8 @@ pub fn boot(args: &Args, shot: &Shot<'_>, signals: &Arc<AtomicUsize>) -> anyhow:
         started_at,
         ..meta_of(&region)
     };
-    record(
-        args,
-        Recording { vmlinux: Some(shot.vmlinux), to: shot.to, ram, region, meta, watch },
-        machine.repeats(args),
-    )
-    .map(Some)
+    let vmlinux = Some(shot.vmlinux);
+    record(args, Recording { vmlinux, to: shot.to, ram, region, meta, watch, ending }).map(Some)
 }
 
 /// A kernel that has the tracer built in: boots it as it is, and finds its memory.
@@ -197,6 +197,7 @@ fn boot_in_tree(
         eprintln!("symbolize: {}: the tracer is built in", shot.vmlinux.display());
         announce_added(added_words, &added);
     }
+    let ending = ending(args, machine, shot.vmlinux)?;
     let started_at = unix_time();
     let mut watch = start(args, &added, signals)?;
     let look = || match ram.find() {
@@ -210,19 +211,8 @@ fn boot_in_tree(
     };
     let vmm = whole(args, &added);
     let meta = Meta { command_line, command_line_added: added_words.into(), vmm, started_at, ..meta_of(&region) };
-    record(
-        args,
-        Recording { vmlinux: Some(shot.vmlinux), to: shot.to, ram, region, meta, watch },
-        machine.repeats(args),
-    )
-    .map(Some)
-}
-
-impl Machine {
-    /// Nothing speaks against boots that are the same.
-    fn repeats(&self, args: &Args) -> bool {
-        args.deterministic && self.outside.is_empty()
-    }
+    let vmlinux = Some(shot.vmlinux);
+    record(args, Recording { vmlinux, to: shot.to, ram, region, meta, watch, ending }).map(Some)
 }
 
 /// What the user's command asks for.
@@ -290,14 +280,30 @@ fn announce_added(words: &str, added: &[OsString]) {
     eprintln!("symbolize: added to the command: {}", added.join(" "));
 }
 
+/// Where a boot of this kernel ends, if nothing speaks against boots that are the same.
+fn ending(args: &Args, machine: &Machine, vmlinux: &Path) -> anyhow::Result<Option<Ending>> {
+    if !args.deterministic || !machine.outside.is_empty() {
+        return Ok(None);
+    }
+    let image = kernel_config::image::Image::open(vmlinux)?;
+    let text = image.symbol("_stext").map_or(0, |symbol| symbol.address);
+    let functions = FUNCTIONS.iter().filter_map(|name| image.symbol(name)?.address.checked_sub(text));
+    Ok(Some(Ending { functions: functions.collect() }))
+}
+
 /// Drains until the guest or the user ends it; what is known of it then.
-fn record(args: &Args, recording: Recording<'_>, deterministic: bool) -> anyhow::Result<Meta> {
-    let Recording { vmlinux, to, ram, region, meta, mut watch } = recording;
+fn record(args: &Args, recording: Recording<'_>) -> anyhow::Result<Meta> {
+    let Recording { vmlinux, to, ram, region, meta, mut watch, ending } = recording;
     // Where it is found again by those who compare boots.
     let path = vmlinux.and_then(|path| std::path::absolute(path).ok());
     let meta = Meta { vmlinux: path.map(|path| path.display().to_string()).unwrap_or_default(), ..meta };
     // The rings first: the guest runs already.
+    let deterministic = ending.is_some();
     let drainer = Drainer::new(region);
+    let drainer = match ending {
+        Some(ending) => drainer.ending_at(ending),
+        None => drainer,
+    };
     let writer = TraceWriter::create(to.output, &meta, to.existing)?;
     let mut session = Session { ram, drainer, writer, meta, deterministic };
     let mut printer = Printer::new(args.progress);

@@ -53,6 +53,8 @@ pub enum What<'d> {
     Waits {
         /// A way in it that is new and ends in the scheduler.
         by: Option<usize>,
+        /// Other tasks ran longer (or shorter) meanwhile.
+        for_others: bool,
     },
 }
 
@@ -214,25 +216,28 @@ fn in_ways<'d>(diff: &'d Diff, ways: &Ways<'d>) -> Vec<Cause<'d>> {
     causes.filter(|cause| cause.weight > 0.0).collect()
 }
 
-/// How much of the time below a way is really new: for each function there, at most what it differs by over the
-/// whole boot.
+/// How much of the time below a way is really new: of each function there what it differs by over the whole boot, with
+/// its sign, and at most as much as it differs there.
 fn below(diff: &Diff, ways: &Ways<'_>, at: usize, raw: f64, visits: &mut usize) -> f64 {
     let mut own: HashMap<usize, f64> = HashMap::new();
-    let mut unknown = 0.0;
+    let mut sum = 0.0;
     for at in ways.subtree(at) {
         *visits += 1;
         let way = ways.way(at);
-        let difference = way.own.1 - way.own.0;
+        let there = way.own.1 - way.own.0;
         match way.function {
-            Some(function) => *own.entry(function).or_default() += difference,
-            None => unknown += difference,
+            Some(function) => *own.entry(function).or_default() += there,
+            None => sum += there,
         }
     }
-    let known = own
-        .into_iter()
-        .filter_map(|(function, there)| Some(nearer(there, difference(diff.functions.get(function)?, Metric::Own))));
-    let sum: f64 = known.sum();
-    nearer(sum + unknown, raw)
+    let mut own: Vec<(usize, f64)> = own.into_iter().collect();
+    // A sum of fractions must not depend on the order of a hash map.
+    own.sort_by_key(|&(function, _)| function);
+    for (function, there) in own {
+        let whole = diff.functions.get(function).map_or(0.0, |row| difference(row, Metric::Own));
+        sum += whole.clamp(-there.abs(), there.abs());
+    }
+    nearer(sum, raw)
 }
 
 /// Without a call tree: what functions say themselves.
