@@ -79,7 +79,6 @@ fn boot(plan: &Plan) -> Boot {
             time: row.time,
             on_cpu: row.busy,
             calls: row.calls,
-            ..Initcall::default()
         });
         boot.levels.push(row);
     }
@@ -207,7 +206,7 @@ fn work_that_moved_to_another_cpu_is_found() {
         boot.meta.cpus = 2;
         let count = boot.functions.len() as u32;
         // A tiny function is now here and now there.
-        let cpu_of = |number| if number == 5 { cpu } else { u32::from(number == 6 && seed % 2 == 0) };
+        let cpu_of = |number| if number == 5 { cpu } else { u32::from(number == 6 && seed.is_multiple_of(2)) };
         boot.sums.own[6] = 10;
         boot.cpus = OnCpus {
             cpu: (0..count).map(cpu_of).collect(),
