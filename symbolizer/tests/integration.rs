@@ -5,6 +5,7 @@
 mod integration {
     mod bisect;
     mod capture;
+    mod diff;
     mod errors;
     mod explore;
     mod explore_terminal;
@@ -14,6 +15,7 @@ mod integration {
     mod golden;
     mod graph;
     mod html;
+    mod judge;
     mod keep;
     mod levels;
     mod llvm;

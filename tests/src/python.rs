@@ -14,6 +14,9 @@ use crate::kernels::cache;
 /// Readers of single files: Perfetto's own protobuf classes, and DuckDB.
 pub const READERS: &[&str] = &["perfetto==0.59.1", "protobuf==7.36.2", "duckdb==2.0.0"];
 
+/// Readers of CI's files: workflows, and what tests report.
+pub const CI: &[&str] = &["PyYAML==6.0.3", "junitparser==5.0.3"];
+
 /// Spark, which is large.
 pub const SPARK: &[&str] = &["pyspark==4.3.0"];
 

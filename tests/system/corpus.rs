@@ -11,6 +11,7 @@ use early_ftrace_format::encode::Encoder;
 use early_ftrace_format::event::Event;
 use early_ftrace_format::shared::{CHUNK_MAGIC, CHUNK_SIZE, ChunkHeader, CpuControl, Header, MAGIC, POLICY_WAIT};
 use early_ftrace_format::word::{EndReason, Kind, LOWEST_FUNCTION, control};
+use symbolizer::compare::boot::{self, Boot};
 use symbolizer::resolve::Symbol;
 use symbolizer::resolve::table::{self, Contents, Nameless, Spot, Table};
 use symbolizer::trace_dir::{Existing, Meta, TraceWriter};
@@ -165,6 +166,62 @@ fn names(size: u64, text: &str) -> Vec<u8> {
     table.expect("a small table").bytes().concat()
 }
 
+/// The JSON of a kept boot: two levels, an initcall, three functions, a small tree. `text` is their names' end.
+fn kept(number: u64, text: &str) -> Vec<u8> {
+    let boot = Boot {
+        version: boot::VERSION,
+        name: format!("trace{text}"),
+        meta: Meta { format_version: 1, cpus: 2, release: format!("6.1.0{text}"), ..Meta::default() },
+        ns: true,
+        totals: boot::Totals {
+            events: number,
+            calls: number,
+            span: number,
+            busy: number,
+            ended: "power-off".to_owned(),
+            ..boot::Totals::default()
+        },
+        levels: ["fs", "device"]
+            .map(|name| boot::Level { name: name.to_owned(), time: number, busy: number, ..boot::Level::default() })
+            .to_vec(),
+        initcalls: vec![boot::Initcall {
+            name: format!("init_ext4_fs{text}"),
+            module: format!("ext4{text}"),
+            kind: "built-in".to_owned(),
+            level: "fs".to_owned(),
+            runs: 1,
+            time: number,
+            on_cpu: number,
+            calls: number,
+        }],
+        functions: ["start_kernel", "kfree", "memcpy"]
+            .map(|name| boot::Function {
+                name: format!("{name}{text}"),
+                file: "mm/slab.c".to_owned(),
+                ..Default::default()
+            })
+            .to_vec(),
+        sums: boot::Sums {
+            function: vec![0, 1, 1, 2],
+            level: vec![10, 10, 12, boot::NO_LEVEL],
+            calls: vec![1, number, 2, 3],
+            own: vec![number, 5, 7, 9],
+            total: vec![number, 5, 7, number],
+        },
+        cpus: boot::OnCpus { cpu: vec![0, 1], function: vec![1, 1], calls: vec![3, 4], own: vec![number, 9] },
+        tree: boot::Tree {
+            roots: vec![(10, 0)],
+            parent: vec![0, 0, 1],
+            function: vec![boot::Tree::NONE, 0, 1],
+            calls: vec![0, 1, number],
+            own: vec![0, number, 5],
+            total: vec![number, number, 5],
+        },
+        ..Boot::default()
+    };
+    serde_json::to_vec(&boot).expect("JSON")
+}
+
 /// Target, name, content.
 fn made() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let one = file(&[hostile()]);
@@ -172,7 +229,11 @@ fn made() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let valid = region(|_, _, _| {});
     let index = crate::fuzz::index::valid();
     let kept = names(16, "setup_arch");
+    let boot = self::kept(123_456, "");
     vec![
+        ("kept", "truncated", boot[..boot.len() - 40].to_vec()),
+        ("kept", "valid", boot),
+        ("kept", "hostile", self::kept(u64::MAX, "\u{1b}[2J\u{fffd}<&")),
         ("names", "truncated", kept[..kept.len() - 30].to_vec()),
         ("names", "valid", kept),
         ("names", "hostile", names(u64::MAX, "\x1b[2J\u{fffd}")),

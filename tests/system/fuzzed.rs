@@ -173,3 +173,13 @@ fn any_meta_file_is_read_or_refused() {
 fn any_index_is_used_or_refused() {
     replay("index", fuzz::index::run, 1_000);
 }
+
+#[test]
+fn any_kept_boot_is_compared_or_refused() {
+    replay("kept", fuzz::kept::run, 300);
+}
+
+#[test]
+fn any_budgets_are_read_or_refused() {
+    replay("budget", fuzz::budget::run, 2_000);
+}

@@ -9,6 +9,7 @@
 //! - [`suggest`]: the line that leaves most events out, against that trace;
 //! - [`overhead`]: what the recorder costs, and times without it;
 //! - [`merge`]: boots merged, against the reports of each;
+//! - [`check`]: budgets and baselines, the examples of CHECK.md as CI would run them, and trends of the same boots;
 //! - [`deterministic`]: boots that are the same to the last byte, and many boots;
 //! - [`nmi`]: the same with NMIs at any instruction;
 //! - [`killed`]: either side dies in the middle of a boot;
@@ -26,6 +27,7 @@
 mod arrows;
 mod bisect;
 mod boots;
+mod check;
 mod corpus;
 mod counts;
 mod damage;

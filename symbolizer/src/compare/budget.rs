@@ -202,7 +202,7 @@ impl Budget {
     /// The limit: `< 30 ms`.
     pub fn limit(&self) -> String {
         let sign = if self.or_equal { "<=" } else { "<" };
-        let shown = |value: f64| if self.figure.is_time() { time(value) } else { value.to_string() };
+        let shown = |value: f64| if self.figure.is_time() { time(value) } else { number(value) };
         match self.amount {
             Amount::Value(value) => format!("{sign} {}", shown(value)),
             Amount::More(value) => format!("{sign} {}{}", if value < 0.0 { "-" } else { "+" }, shown(value.abs())),
@@ -221,6 +221,13 @@ fn time(ns: f64) -> String {
     let (unit, each) =
         [("s", 1e9), ("ms", 1e6), ("us", 1e3)].into_iter().find(|&(_, each)| ns >= each).unwrap_or(("ns", 1.0));
     format!("{} {unit}", ns / each)
+}
+
+/// With the largest letter that leaves it whole.
+fn number(value: f64) -> String {
+    let whole = |&(_, each): &(&str, f64)| value >= each && value % each == 0.0;
+    let (letter, each) = [("G", 1e9), ("M", 1e6), ("k", 1e3)].into_iter().find(whole).unwrap_or(("", 1.0));
+    format!("{}{letter}", value / each)
 }
 
 /// As it can stand in a file again.

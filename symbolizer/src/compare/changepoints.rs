@@ -42,7 +42,9 @@ pub fn find(values: &[f64], level: f64) -> Vec<Found> {
     for (index, _) in found.iter().enumerate() {
         let from = settled.last().map_or(0, |before| before.at);
         let to = found.get(index + 1).map_or(values.len(), |next| next.at);
-        settled.extend(test(values, from, to, level, &mut random));
+        // Its exact place: where the whole part is divided best.
+        let exact = || best(&ranks(&values[from..to]), &[(0, to - from)]).map(|(at, _)| from + at);
+        settled.extend(test(values, from, to, level, &mut random).map(|f| Found { at: exact().unwrap_or(f.at), ..f }));
     }
     settled
 }

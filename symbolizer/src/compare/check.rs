@@ -320,7 +320,7 @@ fn correct(findings: &mut [Finding], tests: usize, baseline: usize, boots: usize
 fn too_few(baseline: usize, boots: usize) -> String {
     let s = if boots == 1 { "" } else { "s" };
     format!(
-        "{boots} boot{s} against {baseline} cannot tell that from chance: give more, or record with --deterministic"
+        "{boots} boot{s} against {baseline} cannot tell a change from chance: give more, or record with --deterministic"
     )
 }
 
@@ -338,7 +338,14 @@ fn of_diff(diff: &Diff) -> Vec<Finding> {
         change.metric == Metric::Busy
             && row.change(Metric::Time).is_some_and(|time| time.changed && time.difference > 0.0)
     };
-    let others = diff.initcalls.iter().chain(&diff.modules).chain(&diff.functions);
+    // A module that is slower by one of its initcalls is said already.
+    let more = |row: &Row| row.change(Metric::Time).map_or(0.0, |change| change.difference);
+    let by_initcall = |module: &&Row| {
+        let of = |row: &&Row| row.item.module == module.item.name && more(row) >= more(module) * 0.9;
+        diff.initcalls.iter().filter(of).any(|row| row.changes.iter().any(|change| slower(row, &change)))
+    };
+    let modules = diff.modules.iter().filter(|row| !by_initcall(row));
+    let others = diff.initcalls.iter().chain(modules).chain(&diff.functions);
     for row in std::iter::once(&diff.boot).chain(&diff.levels).chain(others) {
         let has = |change: &&Change| !matches!(row.kind, Kind::Boot | Kind::Level) || change.metric != Metric::Time;
         let slower = row.changes.iter().filter(|change| slower(row, change)).filter(has);
@@ -385,3 +392,6 @@ fn of_change(diff: &Diff, row: &Row, change: &Change) -> Finding {
         remark,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use super::check::{Check, Finding, Unit, Verdict};
 use super::check_text::{sentence, summary};
+use crate::report::style::printable;
 
 /// Writes JUnit XML.
 ///
@@ -90,6 +91,8 @@ pub fn annotations(check: &Check, budgets: Option<&str>) -> Vec<String> {
     for finding in &check.findings {
         let level = match finding.verdict {
             Verdict::Broken => "error",
+            // Without budgets one line says it for all of them.
+            Verdict::Unclear if !check.has_budgets => continue,
             Verdict::Unclear => "warning",
             Verdict::Good if !finding.remark.is_empty() => "notice",
             Verdict::Good => continue,
@@ -98,7 +101,7 @@ pub fn annotations(check: &Check, budgets: Option<&str>) -> Vec<String> {
             (Some(file), Some(line)) => format!("file={},line={line},", property(file)),
             _ => String::new(),
         };
-        let title = property(&format!("symbolize check: {}", finding.title));
+        let title = property(&format!("symbolize check: {}", printable(&finding.title)));
         lines.push(format!("::{level} {place}title={title}::{}", data(&sentence(finding))));
     }
     if check.verdict() != Verdict::Good {

@@ -28,7 +28,12 @@ pub fn write(check: &Check, width: usize, out: &mut dyn Write) -> io::Result<()>
     };
     writeln!(out, "{style}{}{style:#}", summary(check))?;
     for verdict in [Verdict::Broken, Verdict::Unclear] {
-        let told = if check.has_budgets { usize::MAX } else { TOLD };
+        // Without budgets all are unclear for the same reason, which the first line says.
+        let told = match (check.has_budgets, verdict) {
+            (true, _) => usize::MAX,
+            (false, Verdict::Unclear) => break,
+            (false, _) => TOLD,
+        };
         for finding in check.with(verdict).take(told) {
             write_wrapped(out, &sentence(finding), width)?;
         }
@@ -68,7 +73,10 @@ pub fn summary(check: &Check) -> String {
             format!("regression: {broken} figure{} became slower", if broken == 1 { "" } else { "s" })
         }
         (Verdict::Unclear, true) => format!("unclear: {unclear} of {all} budgets cannot be judged"),
-        (Verdict::Unclear, false) => "unclear: these boots cannot be judged".to_owned(),
+        (Verdict::Unclear, false) => {
+            let why = check.with(Verdict::Unclear).map(|finding| &*finding.remark).next().unwrap_or_default();
+            format!("unclear: {why}")
+        }
     }
 }
 
@@ -90,7 +98,7 @@ pub fn sentence(finding: &Finding) -> String {
         }
     }
     if let Some(p) = finding.p {
-        text += &format!("; p = {}", probability(p));
+        text += &format!("; p {}", probability(p));
     }
     if !remark.is_empty() {
         text += &format!("; {}", printable(remark));
@@ -116,7 +124,7 @@ fn signed(unit: Unit, value: f64) -> String {
 }
 
 fn probability(p: f64) -> String {
-    if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
+    if p < 0.001 { "< 0.001".to_owned() } else { format!("= {p:.3}") }
 }
 
 fn figures(check: &Check, width: usize, out: &mut dyn Write) -> io::Result<()> {

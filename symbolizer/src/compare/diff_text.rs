@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use anstyle::Style;
 
 use super::diff::{Basis, Change, Diff, Kind, Metric, Row, Side};
-use super::diff_words::{Words, count, name, percent, probability};
+use super::diff_words::{Words, count, name, percent, probability, sign};
 use super::explain;
 use crate::report::style::{
     Column, DIM, HEADING, LESS, MORE, WARN, coloured_table, heading, left, printable, right, wrap,
@@ -17,6 +17,9 @@ use crate::report::style::{
 
 /// Width from which there is room for intervals and probabilities.
 const WIDE: usize = 95;
+
+/// Columns that functions need besides: calls, total.
+const FUNCTIONS: usize = 25;
 
 /// Width from which there is room for both sides.
 const BOTH: usize = 70;
@@ -60,6 +63,12 @@ pub struct Options {
 
 type Cell = (Style, String);
 
+/// Functions of one side only: a title, which they are, and the mean on that side.
+type OneSided = (&'static str, fn(&Row) -> bool, fn(&Change) -> f64);
+
+/// The boots of a side: its letter, and the values of each boot.
+type BootsOf<'d> = (&'static str, &'d Side, fn(&Change) -> &[f64]);
+
 fn plain(text: String) -> Cell {
     (Style::new(), text)
 }
@@ -88,7 +97,7 @@ pub fn write(diff: &Diff, options: Options, out: &mut dyn Write) -> io::Result<(
     if tables || wants(By::Initcall) {
         text.timed("Initcalls", &diff.initcalls, "initcall", options.top, out)?;
     }
-    if wants(By::Module) || (tables && diff.modules.iter().any(Row::changed)) {
+    if wants(By::Module) {
         text.timed("By module", &diff.modules, "module", options.top, out)?;
     }
     if tables || wants(By::Function) {
@@ -123,7 +132,8 @@ fn header(diff: &Diff, options: Options, out: &mut dyn Write) -> io::Result<()> 
             "p: probability of such a difference by chance, corrected for all {} figures compared; ~: may be chance",
             count(diff.tests as f64)
         ),
-        Basis::TooFew => "too few boots to say what is chance".to_owned(),
+        // A doubt, which says how many would do.
+        Basis::TooFew => String::new(),
     };
     wrap(&basis, width).iter().try_for_each(|line| writeln!(out, "  {DIM}{line}{DIM:#}"))?;
     let settings = diff.settings.iter().map(|setting| format!("not the same in all boots: {setting}"));
@@ -181,11 +191,14 @@ impl Text<'_> {
     fn chosen<'r>(&self, rows: &'r [Row], top: usize) -> (Vec<&'r Row>, String) {
         let changed: Vec<&Row> = rows.iter().filter(|row| row.changed()).collect();
         let all = count(rows.len() as f64);
+        if self.diff.basis == Basis::TooFew {
+            let size = |row: &&Row| row.changes.first().map_or(0.0, |change| change.difference.abs());
+            let mut rows: Vec<&Row> = rows.iter().filter(|row| size(row) > 0.0).collect();
+            rows.sort_by(|a, b| size(b).total_cmp(&size(a)).then_with(|| a.item.cmp(&b.item)));
+            return (rows.into_iter().take(top).collect(), format!("the largest differences of {all}"));
+        }
         if self.options.by.is_some() || changed.is_empty() {
-            let told = match self.diff.basis {
-                Basis::TooFew => format!("the largest differences of {all}"),
-                _ => format!("{} of {all} changed", count(changed.len() as f64)),
-            };
+            let told = format!("{} of {all} changed", count(changed.len() as f64));
             let rest = rows.iter().filter(|row| !row.changed());
             let differ = |row: &&Row| self.options.by.is_some() || row.changes.iter().any(|c| c.difference != 0.0);
             return (changed.into_iter().chain(rest.filter(differ)).take(top).collect(), told);
@@ -195,8 +208,13 @@ impl Text<'_> {
         (changed.into_iter().take(top).collect(), told)
     }
 
+    /// Whether there is room for an interval, in a table that has `beside` columns besides.
+    fn intervals(&self, beside: usize) -> bool {
+        self.options.width >= WIDE + beside && self.diff.basis == Basis::Tested
+    }
+
     /// Columns of a figure: both sides, difference, part, interval, probability.
-    fn columns(&self) -> Vec<Column> {
+    fn columns(&self, beside: usize) -> Vec<Column> {
         let mut columns = Vec::new();
         if self.options.width >= BOTH {
             columns.extend([right("A"), right("B")]);
@@ -205,14 +223,17 @@ impl Text<'_> {
         if self.options.width >= PERCENT {
             columns.push(right("%"));
         }
-        if self.options.width >= WIDE && self.diff.basis == Basis::Tested {
-            columns.extend([right("95 % interval"), right("p")]);
+        if self.intervals(beside) {
+            columns.push(right("95 % interval"));
+        }
+        if self.intervals(0) {
+            columns.push(right("p"));
         }
         columns
     }
 
-    fn cells(&self, change: Option<&Change>, moved: bool) -> Vec<Cell> {
-        let Some(change) = change else { return self.columns().iter().map(|_| plain("-".to_owned())).collect() };
+    fn cells(&self, change: Option<&Change>, moved: bool, beside: usize) -> Vec<Cell> {
+        let Some(change) = change else { return self.columns(beside).iter().map(|_| plain("-".to_owned())).collect() };
         let (metric, words) = (change.metric, self.words);
         let value = |mean: f64, other: f64| {
             if mean == 0.0 && other != 0.0 { "-".to_owned() } else { words.value(metric, mean) }
@@ -229,11 +250,12 @@ impl Text<'_> {
         if self.options.width >= PERCENT {
             cells.push((style, part));
         }
-        if self.options.width >= WIDE && self.diff.basis == Basis::Tested {
-            let interval = change.interval.map_or_else(String::new, |(low, high)| {
-                format!("{} to {}", words.signed(metric, low), words.signed(metric, high))
-            });
-            cells.extend([plain(interval), plain(change.adjusted.map_or_else(String::new, probability))]);
+        if self.intervals(beside) {
+            let told = |(low, high)| format!("{} to {}", words.signed(metric, low), words.signed(metric, high));
+            cells.push(plain(change.interval.map_or_else(String::new, told)));
+        }
+        if self.intervals(0) {
+            cells.push(plain(change.adjusted.map_or_else(String::new, probability)));
         }
         cells
     }
@@ -245,6 +267,9 @@ impl Text<'_> {
         }
         let whole = rows.iter().all(|row| row.kind == Kind::Level);
         let (chosen, told) = if whole { (rows.iter().collect(), String::new()) } else { self.chosen(rows, top) };
+        if chosen.is_empty() {
+            return Ok(());
+        }
         let remark = match whole {
             true => "mean time from begin to end, before (A) and after (B)".to_owned(),
             false => format!("{told}; time from begin to end"),
@@ -253,7 +278,7 @@ impl Text<'_> {
         let initcalls = rows.iter().all(|row| row.kind == Kind::Initcall);
         let cells = chosen.iter().map(|row| {
             let mut cells = vec![verdict(row, self.diff.basis)];
-            cells.extend(self.cells(row.change(Metric::Time), row.moved()));
+            cells.extend(self.cells(row.change(Metric::Time), row.moved(), 0));
             if initcalls {
                 cells.push(plain(levels(row)));
             }
@@ -262,7 +287,7 @@ impl Text<'_> {
         });
         let cells: Vec<Vec<Cell>> = cells.collect();
         let mut columns = vec![left("")];
-        columns.extend(self.columns());
+        columns.extend(self.columns(0));
         if initcalls {
             columns.push(left("level"));
         }
@@ -291,7 +316,7 @@ impl Text<'_> {
         let wide = self.options.width >= BOTH;
         let cells = chosen.iter().map(|row| {
             let mut cells = vec![verdict(row, self.diff.basis)];
-            cells.extend(self.cells(row.change(Metric::Own), false));
+            cells.extend(self.cells(row.change(Metric::Own), false, FUNCTIONS));
             cells.push(self.calls(row));
             if wide {
                 cells.push(self.difference(row, Metric::Total));
@@ -301,7 +326,7 @@ impl Text<'_> {
         });
         let cells: Vec<Vec<Cell>> = cells.collect();
         let mut columns = vec![left("")];
-        columns.extend(self.columns());
+        columns.extend(self.columns(FUNCTIONS));
         columns.push(right("calls"));
         if wide {
             columns.push(right("total"));
@@ -317,7 +342,7 @@ impl Text<'_> {
     /// Functions of one side only.
     fn one_sided(&self, out: &mut dyn Write) -> io::Result<()> {
         let top = if self.options.by.is_some() { self.options.top } else { self.options.top.min(FEW) };
-        let sides: [(&str, fn(&Row) -> bool, fn(&Change) -> f64); 2] = [
+        let sides: [OneSided; 2] = [
             ("New functions", Row::is_new, |change| change.b.mean),
             ("Vanished functions", Row::is_gone, |change| change.a.mean),
         ];
@@ -380,16 +405,16 @@ impl Text<'_> {
         heading(out, self.options.width, "The whole boot", "means; busy: on CPUs, without idle")?;
         let figures = self.diff.boot.changes.iter().map(|change| {
             let mut cells = vec![plain(figure(change.metric).to_owned())];
-            cells.extend(self.cells(Some(change), false));
+            cells.extend(self.cells(Some(change), false, 0));
             cells
         });
         let mut columns = vec![left("")];
-        columns.extend(self.columns());
+        columns.extend(self.columns(0));
         coloured_table(out, self.options.width, &columns, 0, &figures.collect::<Vec<_>>())?;
         heading(out, self.options.width, "Boots", "")?;
         let changes = &self.diff.boot.changes;
         let mut cells: Vec<Vec<Cell>> = Vec::new();
-        let sides: [(&str, &Side, fn(&Change) -> &[f64]); 2] =
+        let sides: [BootsOf<'_>; 2] =
             [("A", &self.diff.a, |change| &change.a.all), ("B", &self.diff.b, |change| &change.b.all)];
         for (letter, side, all) in sides {
             for (number, boot) in side.boots.iter().enumerate().take(self.options.top) {
@@ -422,9 +447,16 @@ fn figure(metric: Metric) -> &'static str {
     }
 }
 
-/// A relative difference with its sign.
+/// A relative difference with its sign, or how many times as much it is.
 fn part(part: f64) -> String {
-    format!("{}{}", super::diff_words::sign(part), percent(part))
+    if part.abs() < 5e-5 {
+        return String::new();
+    }
+    // Ten times as much is no matter of percent.
+    if part >= 9.0 {
+        return format!("x{}", count(1.0 + part));
+    }
+    format!("{}{}", sign(part), percent(part))
 }
 
 /// In which level an initcall begins, and began.

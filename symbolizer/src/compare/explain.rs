@@ -13,8 +13,9 @@ mod sentences;
 mod tests;
 
 use self::sentences::Teller;
-use super::diff::{Basis, Change, Diff, Metric};
+use super::diff::{Basis, Change, Diff, Metric, Row};
 use super::diff_words::{Words, count, percent};
+use super::statistics::smallest_seen;
 use super::ways::Ways;
 
 /// Most sentences.
@@ -30,7 +31,12 @@ pub fn headline(diff: &Diff) -> Vec<String> {
     if !diff.changed() && diff.basis != Basis::TooFew {
         return vec![no_change(diff, words)];
     }
-    let found = causes::find(diff, &ways);
+    let mut found = causes::find(diff, &ways);
+    // First comes what the boot's own change is made of, if there is that; then what works against it.
+    if let Some(at) = found.iter().position(|cause| is_of(diff, cause)) {
+        let first = found.remove(at);
+        found.insert(0, first);
+    }
     let teller = Teller { diff, ways: &ways, words };
     let chance = match diff.basis {
         Basis::TooFew => {
@@ -41,6 +47,10 @@ pub fn headline(diff: &Diff) -> Vec<String> {
     };
     let Some(first) = found.first() else {
         let whole = chance + &whole_boot(diff, words);
+        let same = |row: &Row| row.changes.iter().all(|change| change.difference == 0.0);
+        if same(&diff.boot) && diff.functions.iter().all(same) {
+            return vec![format!("{whole}, and each function too")];
+        }
         return vec![match teller.level_most() {
             Some(level) => format!("{whole}; {level}, spread over many functions"),
             None => format!("{whole}; no single function stands out"),
@@ -51,6 +61,15 @@ pub fn headline(diff: &Diff) -> Vec<String> {
     let more = found.iter().skip(1).filter(|cause| cause.weight >= least || cause.is_structure());
     told.extend(more.take(MOST - 1).map(|cause| teller.further(cause)));
     told
+}
+
+/// Whether a cause is a good part of the boot's change, or a fact of its own.
+fn is_of(diff: &Diff, cause: &causes::Cause<'_>) -> bool {
+    let change = diff.boot.change(Metric::Time).filter(|time| time.changed || diff.basis == Basis::TooFew);
+    let whole = change.map_or(0.0, |time| time.difference);
+    whole == 0.0
+        || (cause.is_structure() && cause.effect * whole >= 0.0)
+        || (cause.effect * whole > 0.0 && cause.weight >= whole.abs() * 0.3)
 }
 
 fn boots(number: usize) -> String {
@@ -101,8 +120,10 @@ fn no_change(diff: &Diff, words: Words) -> String {
 }
 
 /// The smallest change that would have been told from chance, as a part of the whole.
-pub fn seen(time: &Change) -> Option<f64> {
-    let (low, high) = time.interval?;
-    let part = (high - low) / 2.0 / time.a.mean;
+fn seen(time: &Change) -> Option<f64> {
+    let (a, b) = (time.a.all.len(), time.b.all.len());
+    let squares = time.a.sd.powi(2) * a.saturating_sub(1) as f64 + time.b.sd.powi(2) * b.saturating_sub(1) as f64;
+    let sd = (squares / (a + b).saturating_sub(2).max(1) as f64).sqrt();
+    let part = smallest_seen(sd, a, b) / time.a.mean;
     (part.is_finite() && part > 0.0).then_some(part)
 }

@@ -12,7 +12,9 @@
 //!    file; if there are several, and as many on both sides, in their order;
 //! 5. the same in another file, as in 3;
 //! 6. names less what a kernel-wide change gave them: `_noprof` (memory allocation profiling, Linux 6.10 and later),
-//!    if only one function of each side has this name.
+//!    if only one function of each side has this name;
+//! 7. names less leading underscores too, in the same file, if only one function of each side has this name there: a
+//!    wrapper came or went (`__napi_alloc_skb`, `napi_alloc_skb`).
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -53,6 +55,11 @@ pub fn base_name(name: &str) -> &str {
     name
 }
 
+/// The name less what a kernel-wide change has appended, and leading underscores.
+fn inner(function: &Function) -> &str {
+    wide(function).trim_start_matches('_')
+}
+
 /// The name less what a kernel-wide change has appended.
 fn wide(function: &Function) -> &str {
     let name = base(function);
@@ -74,6 +81,7 @@ pub fn pairs(a: &[Function], b: &[Function]) -> Vec<(usize, usize)> {
     matching.by(Rule::Single, |f| Some((base(f), known(file_name(f))?)));
     matching.by(Rule::SingleOfAll, |f| Some((base(f), f.module.as_str())));
     matching.by(Rule::SingleOfAll, |f| Some((wide(f), f.module.as_str())));
+    matching.by(Rule::SingleOfAll, |f| Some((inner(f), known(&f.file)?)));
     let partners = matching.partners.iter().enumerate();
     partners.filter_map(|(number, partner)| Some((number, (*partner)?))).collect()
 }
@@ -208,8 +216,16 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_wrapper_may_come_or_go() {
+        assert_eq!(partners(&["__alloc_bulk mm/a.c"], &["alloc_bulk_noprof mm/a.c"]), ["alloc_bulk_noprof mm/a.c"]);
+        // Which of both was meant cannot be told.
+        assert_eq!(partners(&["_f a.c"], &["f a.c", "__f a.c"]), ["-"]);
+        assert_eq!(partners(&["__f a.c"], &["f b.c"]), ["-"]);
+    }
+
     fn some() -> impl Strategy<Value = Vec<Function>> {
-        let one = ("[fg](\\.isra\\.[01]|\\.part\\.0)?", "([ab]\\.c)?", "m?");
+        let one = ("_?[fg](\\.isra\\.[01]|\\.part\\.0)?", "([ab]\\.c)?", "m?");
         let one = one.prop_map(|(name, file, module)| function(&format!("{name} {file} {module}")));
         proptest::collection::vec(one, 0..12).prop_map(|mut all| {
             all.sort();

@@ -59,7 +59,8 @@ impl Signature {
     ///
     /// Best is what tells the ends apart in each single boot; of this, functions and initcalls before levels and the
     /// whole boot, which have more reasons to change; of these, if the boot's time has changed, what has done so in the
-    /// same direction, and if it has not, what begins in another level; then the largest.
+    /// same direction or begins in another level, and if it has not, what is new, gone or begins in another level; then
+    /// the largest.
     pub fn of(diff: &Diff) -> Option<Signature> {
         let busy = mean(&diff.boot, Metric::Busy).max(1.0);
         let calls = mean(&diff.boot, Metric::Calls).max(1.0);
@@ -72,15 +73,15 @@ impl Signature {
         let mut found: Vec<(Rank, Finding)> = rows
             .filter_map(|row| {
                 let (finding, size) = if row.restructured() {
-                    (Finding { row: row.clone(), metric: None, ends: (0.0, 1.0), spread: 0.0 }, 0.0)
+                    (Finding { row: row.clone(), metric: None, ends: (0.0, 1.0), spread: 0.0 }, structure(row, busy))
                 } else {
                     best(row, busy, calls)?
                 };
                 let specific = matches!(row.kind, Kind::Function | Kind::Initcall);
-                let direction = match (slower, finding.metric) {
-                    (None, metric) => metric.is_none(),
-                    (Some(sign), Some(_)) => size.signum() == sign,
-                    (Some(_), None) => false,
+                let direction = match slower {
+                    None => finding.metric.is_none(),
+                    // What begins elsewhere may take longer there, or make others wait.
+                    Some(sign) => row.moved() || size.signum() == sign,
                 };
                 let clear = (finding.ends.1 - finding.ends.0).abs() >= CLEAR * finding.spread;
                 Some((Rank { clear, specific, direction, size: size.abs() }, finding))
@@ -121,6 +122,12 @@ fn spread(change: &Change) -> f64 {
     let freedom = |values: usize| values.saturating_sub(1) as f64;
     let (a, b) = (freedom(change.a.all.len()), freedom(change.b.all.len()));
     if a + b == 0.0 { 0.0 } else { ((change.a.sd.powi(2) * a + change.b.sd.powi(2) * b) / (a + b)).sqrt() }
+}
+
+/// How much of the boot an initcall is that is new, gone or elsewhere; less than nothing if it is gone.
+fn structure(row: &Row, busy: f64) -> f64 {
+    let time = row.change(Metric::Time).map_or(0.0, |change| change.a.mean.max(change.b.mean));
+    if row.is_gone() { -time / busy } else { time / busy }
 }
 
 /// The clearest of its figures, and how much of the boot that is; with its sign.

@@ -58,14 +58,14 @@ impl Sketch {
     }
 
     fn change(&self, metric: Metric, (a, b): (f64, f64)) -> Change {
-        let values = |mean: f64| Values { all: vec![mean; self.boots()], mean, sd: 0.0 };
+        let tested = self.basis == Basis::Tested;
+        let values = |mean: f64| Values { all: vec![mean; self.boots()], mean, sd: if tested { 0.001 * mean } else { 0.0 } };
         let difference = b - a;
         let least = match metric {
             Metric::Calls | Metric::Events => 0.5,
             _ => 50_000.0,
         };
         let changed = difference.abs() >= least && self.basis != Basis::TooFew;
-        let tested = self.basis == Basis::Tested;
         let off = 0.002 * a;
         Change {
             metric,

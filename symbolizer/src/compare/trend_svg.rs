@@ -101,7 +101,7 @@ pub fn write(trend: &Trend, out: &mut dyn Write) -> io::Result<()> {
          height=\"{height:.0}\" role=\"img\">\n<title>{0}</title>\n<style>{STYLE}</style>\n\
          <rect width=\"100%\" height=\"100%\" style=\"fill:var(--bg)\"/>\n\
          <text class=\"h\" x=\"{LEFT}\" y=\"30\">{0}</text>",
-        escaped(&title(trend))
+        escaped(&printable(&title(trend)))
     );
     stack(trend, &across, &mut svg);
     for (number, series) in rows.iter().enumerate() {

@@ -180,7 +180,9 @@ pub fn course(values: &[f64], columns: usize) -> String {
     let middle = f64::midpoint(least, most);
     let span = (most - least).max(middle * FLAT);
     let low = middle - span / 2.0;
-    let height = |value: f64| if span > 0.0 { (((value - low) / span * 7.0).round() as usize).min(7) } else { 0 };
+    // The middle is no border between two heights: what is flat stays so.
+    let part = |value: f64| if span > 0.0 { (value - low) / span } else { 0.0 };
+    let height = |value: f64| ((part(value) * 7.0 - 0.2).round().max(0.0) as usize).min(7);
     bins.iter().map(|&value| ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'][height(value)]).collect()
 }
 
@@ -190,7 +192,10 @@ fn points(trend: &Trend, options: Options, out: &mut dyn Write) -> io::Result<()
     let remark = if hidden > 0 { format!("the last {} of {}", options.top, points.len()) } else { String::new() };
     heading(out, options.width, if *by_release { "Releases" } else { "Boots" }, &remark)?;
     let whole = series.first().map(|series| series.means(points)).unwrap_or_default();
-    let most = whole.iter().copied().fold(0.0, f64::max) as u64;
+    let most = whole.iter().copied().fold(0.0, f64::max);
+    let least = whole.iter().copied().fold(f64::INFINITY, f64::min);
+    // Bars of the same length tell nothing.
+    let with_bars = least < most * 0.9;
     let marked = |at: usize| trend.places.iter().any(|place| trend.point(place.at) == Some(at));
     let mut columns = vec![right("#"), left(if *by_release { "release" } else { "boot" })];
     if *by_release {
@@ -199,7 +204,10 @@ fn points(trend: &Trend, options: Options, out: &mut dyn Write) -> io::Result<()
         columns.push(left("release"));
     }
     let with_release = !by_release && columns.len() == 3;
-    columns.extend([left("recorded (UTC)"), right("time"), right("change"), left(""), left("")]);
+    columns.extend([left("recorded (UTC)"), right("time"), right("change"), left("")]);
+    if with_bars {
+        columns.push(left(""));
+    }
     let row = |at: usize, point: &Point| {
         let mut row = vec![(point.first + 1).to_string(), printable(&short(&point.name, *by_release))];
         if *by_release {
@@ -213,7 +221,9 @@ fn points(trend: &Trend, options: Options, out: &mut dyn Write) -> io::Result<()
         row.push(time(trend.ns, value));
         row.push(before.map_or_else(String::new, |before| format!("{:+.1} %", (value - before) / before * 100.0)));
         row.push(if marked(at) { "◆".to_owned() } else { String::new() });
-        row.push(bar(value as u64, most, 16));
+        if with_bars {
+            row.push(bar(value as u64, most as u64, 16));
+        }
         row
     };
     let rows: Vec<Vec<String>> = points.iter().enumerate().skip(hidden).map(|(at, point)| row(at, point)).collect();
@@ -249,8 +259,8 @@ mod tests {
 
     #[test]
     fn a_course_shows_steps_and_keeps_noise_flat() {
-        assert_eq!(course(&[100.0, 100.0, 150.0, 200.0], 10), "▁▁▅█");
-        assert_eq!(course(&[100.0, 100.1, 99.9], 10), "▅▅▄");
+        assert_eq!(course(&[100.0, 100.0, 150.0, 200.0], 10), "▁▁▄█");
+        assert_eq!(course(&[100.0, 100.1, 99.9], 10), "▄▄▄");
         assert_eq!(course(&[0.0, 0.0], 10), "▁▁");
         assert_eq!(course(&[], 10), "");
         assert_eq!(course(&[1.0, 3.0, 9.0, 9.0], 2), "▁█");

@@ -28,7 +28,8 @@ pub fn name(name: &str) -> String {
 
 /// A frame: its name, and what the mouse is told besides its time.
 pub fn frame(name: &str, note: &str) -> String {
-    format!("{name}{MARK}{}", note.replace([';', MARK], ","))
+    // The mark at the end keeps a number there from being taken for a column of its own.
+    format!("{name}{MARK}{}{MARK}", note.replace([';', MARK], ","))
 }
 
 /// Whether it is one with a note.
@@ -112,7 +113,7 @@ fn with_notes(svg: &str) -> String {
         // In a title the numbers of inferno stand behind the note; in a text there is nothing.
         if let Some((note, numbers)) = after[..end].rsplit_once(" (") {
             let numbers = numbers.strip_suffix(')').unwrap_or(numbers);
-            out.push_str(&format!(" ({numbers}; {note})"));
+            out.push_str(&format!(" ({numbers}; {})", note.trim_end_matches(MARK)));
         }
         rest = &after[end..];
     }

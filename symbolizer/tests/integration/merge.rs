@@ -18,7 +18,7 @@ fn mark(mark: Mark, value: u32, time: u64) -> Event {
 }
 
 /// A boot in which an initcall takes so long, and `__kmalloc` is called so often in it.
-fn boot(fixture: &Fixture, name: &str, meta: Meta, ticks: u64, kmallocs: u64) -> PathBuf {
+pub fn boot(fixture: &Fixture, name: &str, meta: Meta, ticks: u64, kmallocs: u64) -> PathBuf {
     let phase = |phase: Phase, time| mark(Mark::Phase(phase as u8), 0, time);
     let mut events = vec![
         phase(Phase::Start, 1_000_000),

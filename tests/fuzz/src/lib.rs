@@ -13,7 +13,9 @@
 //! 8. [`index`]: its index;
 //! 9. [`resolve`]: a vmlinux that names are looked up in;
 //! 10. [`ko`]: a module's file that they are looked up in;
-//! 11. [`names`]: a table of names that was kept from an earlier run.
+//! 11. [`names`]: a table of names that was kept from an earlier run;
+//! 12. [`kept`]: the file of a kept boot, up to what is written of many;
+//! 13. [`budget`]: a file of budgets.
 //!
 //! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
 //!
@@ -31,8 +33,10 @@
 //! `tests/system/fuzzed.rs` has these modules too, and runs them over the corpus, as it is and
 //! mutated, with each `cargo test`. `tiny/` holds the sources of the corpus's ELF files.
 
+pub mod budget;
 pub mod index;
 pub mod inject;
+pub mod kept;
 pub mod ko;
 pub mod meta;
 pub mod names;

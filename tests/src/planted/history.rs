@@ -264,11 +264,11 @@ pub const KINDS: &[Kind] = &[
         functions: &["loop_init"],
         cpus: 1,
     },
-    // Right before the one that does not boot.
+    // In the middle, right behind the one that does not boot and its correction.
     Kind {
         name: "calls",
         what: "a function called 1,000 times more",
-        before: 9,
+        before: 11,
         commit: Commit {
             subject: "tcp: wait until a name is free",
             is: Is::Regression,
@@ -292,11 +292,11 @@ pub const KINDS: &[Kind] = &[
         functions: &["tcp_ca_find", "tcp_ca_is_free"],
         cpus: 1,
     },
-    // In the middle, right behind the one that does not boot and its correction.
+    // Somewhere in the middle.
     Kind {
         name: "cpu",
         what: "work moved to another CPU",
-        before: 11,
+        before: 12,
         commit: Commit {
             subject: "boot_table: spare the boot CPU the work",
             is: Is::Regression,

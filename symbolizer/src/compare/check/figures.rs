@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bootlevel::Phase;
+
 use crate::compare::boot::{Boot, Function};
 use crate::compare::budget::parse::nearest;
 use crate::compare::budget::{Budget, Figure, Subject};
@@ -26,7 +28,14 @@ pub fn measure(budget: &Budget, boots: &[Boot], baseline: &[Boot]) -> Vec<Measur
     let column = |all: &[BTreeMap<String, f64>], name: &String| {
         all.iter().map(|figures| figures.get(name).copied().unwrap_or(0.0)).collect()
     };
-    names.into_iter().map(|name| (name.clone(), column(&after, name), column(&before, name))).collect()
+    let mut all: Vec<Measured> =
+        names.into_iter().map(|name| (name.clone(), column(&after, name), column(&before, name))).collect();
+    // Levels in the order of a boot.
+    let place = |name: &str| Phase::ALL.iter().position(|phase| phase.name() == name);
+    if budget.subject == Subject::Level {
+        all.sort_by_key(|(name, ..)| place(name));
+    }
+    all
 }
 
 /// A boot's figures by name.

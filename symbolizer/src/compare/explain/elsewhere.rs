@@ -11,6 +11,9 @@ use super::causes::{Cause, STRUCTURE, What, counts, difference};
 /// Millionths of its time that a function must spend on another CPU to have moved there.
 const MOVED: f64 = 500_000.0;
 
+/// So much of its time counts a wait for which the call tree has a reason.
+const FOR_OTHERS: f64 = 0.3;
+
 /// Functions in which a task gives up its CPU.
 const SLEEPS: [&str; 4] = ["schedule", "__schedule", "schedule_timeout", "schedule_hrtimeout_range_clock"];
 
@@ -134,7 +137,12 @@ pub fn waits<'d>(diff: &'d Diff, ways: &Ways<'d>, told: &[Cause<'d>]) -> Vec<Cau
             continue;
         }
         let by = if row.kind == Kind::Initcall { sleeper(diff, ways, row) } else { None };
-        found.push(Cause { what: What::Waits { by }, row, at: by, effect: wait, weight: wait.abs() });
+        // Its level's CPUs had something else to do meanwhile: the call tree says what.
+        let level = diff.levels.iter().find(|level| in_level(row, level));
+        let others = level.map_or(0.0, |level| difference(level, Metric::Busy) - difference(row, Metric::Busy));
+        let for_others = others * wait > 0.0 && others.abs() >= wait.abs() * 0.5;
+        let weight = if for_others { wait.abs() * FOR_OTHERS } else { wait.abs() };
+        found.push(Cause { what: What::Waits { by, for_others }, row, at: by, effect: wait, weight });
     }
     found
 }

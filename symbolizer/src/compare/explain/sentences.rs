@@ -55,15 +55,22 @@ impl Teller<'_, '_> {
         let level = self.level(phase).map_or(0.0, |row| difference(row, Metric::Time));
         let most = level * cause.effect > 0.0 && cause.effect.abs() >= level.abs() * 0.5;
         let amount = if most { level } else { cause.effect };
+        // Sentences about self time and waits say how much it is.
         let same = (amount / cause.effect - 1.0).abs() < 0.1;
-        let rest = if same { String::new() } else { format!(", {}", self.words.signed(Metric::Time, cause.effect)) };
+        let rest = if same || matches!(cause.what, What::Own { .. } | What::Waits { .. }) {
+            String::new()
+        } else {
+            format!(", {}", self.words.signed(Metric::Time, cause.effect))
+        };
         let shown = self.words.time(amount);
         let changed = time.changed || self.diff.basis == Basis::TooFew;
         let told = changed && amount * time.difference > 0.0 && amount.abs() <= time.difference.abs() * 1.05;
         if told {
             format!("; {shown} of it in level {}: {clause}{rest}", phase.name())
-        } else {
+        } else if most {
             format!("; level {} is {shown} {}: {clause}{rest}", phase.name(), slower(amount))
+        } else {
+            format!("; {shown} {} in level {}: {clause}", slower(amount), phase.name())
         }
     }
 
@@ -125,7 +132,7 @@ impl Teller<'_, '_> {
                     waits.map_or_else(String::new, |row| format!("; {} now waits for it", quoted(&row.item.name)));
                 format!("{} moved from {from} to {to} ({}){waits}", quoted(&row.item.name), self.words.time(total))
             }
-            What::Waits { by } => self.waits(cause, by),
+            What::Waits { by, for_others } => self.waits(cause, by, for_others),
         }
     }
 
@@ -145,7 +152,7 @@ impl Teller<'_, '_> {
         format!("{path} called {} {} ({} -> {}{places})", times(b - a), more(b - a), count(a), count(b))
     }
 
-    fn waits(&self, cause: &Cause<'_>, by: Option<usize>) -> String {
+    fn waits(&self, cause: &Cause<'_>, by: Option<usize>, for_others: bool) -> String {
         let row = cause.row;
         let long =
             format!("{} {}", self.words.time(cause.effect), if cause.effect < 0.0 { "shorter" } else { "longer" });
@@ -153,14 +160,19 @@ impl Teller<'_, '_> {
             Kind::Level => format!("level {}", printable(&row.item.name)),
             _ => quoted(&row.item.name),
         };
-        if let Some(at) = by {
+        if let Some(at) = by.filter(|_| !for_others) {
             let ((a, b), path) = (self.ways.way(at).calls, self.path(cause));
             let how = if b > a { "more" } else { "less" };
             return format!("{whom} waits {long}: {path} called {} {how} ({} -> {})", times(b - a), count(a), count(b));
         }
-        let time = row.change(Metric::Time).map_or((0.0, 0.0), |change| (change.a.mean, change.b.mean));
-        let (a, b) = (self.words.time(time.0), self.words.time(time.1));
-        format!("{whom} waits {long} ({a} -> {b} from begin to end, on a CPU as long as before)")
+        let sides = |metric| {
+            let (a, b) = row.change(metric).map_or((0.0, 0.0), |change| (change.a.mean, change.b.mean));
+            (self.words.time(a), self.words.time(b))
+        };
+        let ((a, b), (busy_a, busy_b)) = (sides(Metric::Time), sides(Metric::Busy));
+        let others = if for_others { " for other tasks" } else { "" };
+        let cpu = if busy_a == busy_b { format!("{busy_a} on both sides") } else { format!("{busy_a} -> {busy_b}") };
+        format!("{whom} waits {long}{others} ({a} -> {b} from begin to end; on a CPU {cpu})")
     }
 
     /// How long an initcall takes, before and after if that differs.

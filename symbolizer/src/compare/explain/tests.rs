@@ -46,7 +46,7 @@ fn a_delay_that_sleeps() {
 #[test]
 fn a_longer_wait_with_nothing_that_says_why() {
     let told = headline(&driver((1.0, 1.0), (1e5, 1e5), (1e6, 1e6), (2e6, 42e6)).build());
-    let wait = "`foo_init` waits 40.0 ms longer (4.30 ms -> 44.3 ms from begin to end, on a CPU as long as before)";
+    let wait = "`foo_init` waits 40.0 ms longer (4.30 ms -> 44.3 ms from begin to end; on a CPU 2.30 ms on both sides)";
     assert_eq!(told, [format!("boot is 40.0 ms (4.0 %) slower; 40.0 ms of it in level device: {wait}")]);
 }
 
@@ -186,6 +186,23 @@ fn a_wrapper_around_old_work_is_no_cause() {
     let told = headline(&diff);
     assert!(told[0].contains("`foo_init` itself takes 2.00 ms more"), "{told:#?}");
     assert!(!told.concat().contains("old_work"), "{told:#?}");
+}
+
+#[test]
+fn a_new_caller_of_all_threads_is_no_cause_though_they_do_more() {
+    // As ret_from_fork became C: what threads do is below it now, and one of them does more.
+    let diff = Sketch::new(Basis::Exact)
+        .way("user;kthread", (9.0, 0.0), (1e6, 0.0))
+        .way("user;kthread;test_one", (9.0, 0.0), (9e6, 0.0))
+        .way("user;kthread;test_other", (9.0, 0.0), (30e6, 0.0))
+        .way("user;ret_from_fork", (0.0, 9.0), (0.0, 1e3))
+        .way("user;ret_from_fork;kthread", (0.0, 9.0), (0.0, 1e6))
+        .way("user;ret_from_fork;kthread;test_one", (0.0, 90.0), (0.0, 90e6))
+        .way("user;ret_from_fork;kthread;test_other", (0.0, 9.0), (0.0, 10e6))
+        .build();
+    let told = headline(&diff);
+    assert!(told[0].contains("`test_one` called 81 times more (9 -> 90)"), "{told:#?}");
+    assert!(told[1].contains("20.0 ms faster: `test_other` itself takes 20.0 ms less"), "{told:#?}");
 }
 
 #[test]

@@ -8,11 +8,14 @@
 //! - else what [`permutation`] gives a probability of at most the level, corrected for all figures of the comparison:
 //!   those of the boot, levels, initcalls, modules and functions together;
 //! - of too few boots for that, nothing.
+//!
+//! An initcall that took longer and did no more has waited: for something slow, or for others that ran meanwhile, as
+//! chance will have it (a timer's tick, a kworker). It has changed if its level has taken longer with it.
 
 use super::rows::Rows;
 use super::{Least, Options};
 use crate::compare::boot::Boot;
-use crate::compare::diff::{Basis, Change, Metric};
+use crate::compare::diff::{Basis, Change, Metric, Row};
 use crate::compare::statistics::permutation::{self, Figure, Smallest};
 use crate::compare::statistics::welch_interval;
 
@@ -80,8 +83,52 @@ impl Scale {
     }
 }
 
+/// Part of an initcall's longer wait that its level must have taken longer.
+const WAITED: f64 = 0.5;
+
 /// Judges all; how many figures were tested.
 pub fn judge(rows: &mut Rows, basis: Basis, scale: &Scale, options: &Options) -> usize {
+    let tests = figures(rows, basis, scale, options);
+    let Rows { levels, initcalls, modules, .. } = rows;
+    for row in initcalls.iter_mut() {
+        only_waited(row, levels);
+    }
+    // A module's time is that of its initcalls.
+    for row in modules.iter_mut().filter(|row| changed(row, Metric::Time) && !changed(row, Metric::Busy)) {
+        let of = |initcall: &Row| initcall.item.module == row.item.module && changed(initcall, Metric::Time);
+        if !initcalls.iter().any(of) {
+            take_back(row);
+        }
+    }
+    tests
+}
+
+fn changed(row: &Row, metric: Metric) -> bool {
+    row.change(metric).is_some_and(|change| change.changed)
+}
+
+/// Its time has not changed.
+fn take_back(row: &mut Row) {
+    for change in row.changes.iter_mut().filter(|change| change.metric == Metric::Time) {
+        change.changed = false;
+    }
+}
+
+/// Takes back that an initcall's time has changed if it has only waited, and its level not with it.
+fn only_waited(row: &mut Row, levels: &[Row]) {
+    if !changed(row, Metric::Time) || changed(row, Metric::Busy) {
+        return;
+    }
+    let phase = row.levels.1.first().or(row.levels.0.first()).map(|phase| phase.name());
+    let level = levels.iter().find(|level| Some(level.item.name.as_str()) == phase);
+    let level = level.and_then(|level| level.change(Metric::Time)).map_or(0.0, |change| change.difference);
+    let longer = row.change(Metric::Time).map_or(0.0, |change| change.difference);
+    if level * longer.signum() < WAITED * longer.abs() {
+        take_back(row);
+    }
+}
+
+fn figures(rows: &mut Rows, basis: Basis, scale: &Scale, options: &Options) -> usize {
     let mut changes: Vec<&mut Change> = std::iter::once(&mut rows.boot)
         .chain(&mut rows.levels)
         .chain(&mut rows.initcalls)

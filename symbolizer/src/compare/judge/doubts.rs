@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! What stands between these boots and a sound comparison. In: [`Boot`]s, the whole boot's row. Out: settings that
-//! differ, sentences. Never here: single functions.
+//! What stands between these boots and a sound comparison. In: [`Boot`]s, and rows of both sides. Out: settings that
+//! differ, sentences. Never here: what has changed.
 
 use super::Options;
+use super::rows::Rows;
 use crate::compare::boot::Boot;
 use crate::compare::diff::{Basis, Metric, Row};
 use crate::compare::settings::{self, Difference};
@@ -15,6 +16,14 @@ use crate::trace_dir::Meta;
 const MANY_LOST: f64 = 0.001;
 /// If the guest waited for the recorder for more than this part of the boot, it is said.
 const LONG_WAITS: f64 = 0.02;
+/// More boots than anybody makes.
+const MANY: usize = 1_000;
+/// If nearly all functions take that much longer on one side, it is the machine, or the whole kernel.
+const PACE: f64 = 0.05;
+/// Functions from which the pace is told: at least so many,
+const PACE_OF: usize = 50;
+/// called at least so often on both sides.
+const OFTEN: f64 = 100.0;
 /// Boots that are named in a sentence.
 const NAMED: usize = 3;
 
@@ -105,25 +114,22 @@ fn waited(boot: &Boot) -> f64 {
 
 /// Sentences about what makes the result doubtful; and how many boots on each side would do, if that is more than there
 /// are.
-pub fn doubts(a: &[Boot], b: &[Boot], whole: &Row, basis: Basis, options: &Options) -> (Vec<String>, Option<usize>) {
+pub fn doubts(a: &[Boot], b: &[Boot], rows: &Rows, basis: Basis, options: &Options) -> (Vec<String>, Option<usize>) {
     let mut said = Vec::new();
     let mut needed = None;
-    match basis {
-        Basis::Exact => {}
-        Basis::TooFew => {
-            let least = enough(options.level);
-            needed = Some(least);
-            said.push(format!(
-                "{} on side A and {} on side B are too few to tell a change from chance: differences are shown, and none \
+    if basis == Basis::TooFew {
+        let least = enough(options.level);
+        needed = Some(least);
+        said.push(format!(
+            "{} on side A and {} on side B are too few to tell a change from chance: differences are shown, and none \
                  is called a change; {least} on each side would do, or one deterministic boot (record --deterministic)",
-                count(a.len()),
-                count(b.len())
-            ));
-        }
-        Basis::Tested => {}
+            count(a.len()),
+            count(b.len())
+        ));
     }
     if basis != Basis::Exact {
-        noise(a, b, whole, options, &mut said, &mut needed);
+        noise(a, b, &rows.boot, options, &mut said, &mut needed);
+        said.extend(pace(&rows.functions));
         said.extend(one_after_the_other(a, b));
     }
     said.extend(named(a, b, |boot| boot.totals.lost > 0, "lost events: their calls and times are missing here"));
@@ -180,11 +186,12 @@ fn noise(a: &[Boot], b: &[Boot], whole: &Row, options: &Options, said: &mut Vec<
     if seen > options.effect {
         *needed = Some(size.max(needed.unwrap_or(0)));
         said.push(format!(
-            "boots of one side differ by {}: a change of less than {} of the boot's time would not be seen; for one of {} \
-             about {size} boots on each side are needed, or deterministic ones",
+            "boots of one side differ by {}: a change of less than {} of the boot's time would not be seen; one of {} \
+             would take {} on each side, or deterministic ones",
             percent(sd),
             percent(seen),
-            percent(options.effect)
+            percent(options.effect),
+            if size > MANY { format!("more than {MANY} boots") } else { format!("about {size} boots") }
         ));
     }
 }
@@ -206,6 +213,29 @@ fn one_after_the_other(a: &[Boot], b: &[Boot]) -> Option<String> {
         "the boots of one side were all made before those of the other: had the machine been busier meanwhile, that would \
          look like a change too; boots made in turns (record --against) exclude it"
             .to_owned()
+    })
+}
+
+/// Nearly all functions take longer, or all less.
+fn pace(functions: &[Row]) -> Option<String> {
+    let own = |row: &Row| -> Option<f64> {
+        let (own, calls) = (row.change(Metric::Own)?, row.change(Metric::Calls)?);
+        let often = calls.a.mean >= OFTEN && calls.b.mean >= OFTEN && own.a.mean > 0.0 && own.b.mean > 0.0;
+        often.then(|| own.b.mean / calls.b.mean / (own.a.mean / calls.a.mean))
+    };
+    let mut ratios: Vec<f64> = functions.iter().filter_map(own).collect();
+    ratios.sort_by(f64::total_cmp);
+    let at = |part: usize| ratios.get(ratios.len() * part / 10).copied();
+    let (low, middle, high) = (at(1)?, at(5)?, at(9)?);
+    let (slower, faster) = (low > 1.0 && middle > 1.0 + PACE, high < 1.0 && middle < 1.0 - PACE);
+    (ratios.len() >= PACE_OF && (slower || faster)).then(|| {
+        format!(
+            "nearly all functions take {} time for each call on side B ({} in the middle), as if not the kernel but the \
+             machine was {}",
+            if slower { "more" } else { "less" },
+            percent((middle - 1.0).abs()),
+            if slower { "slower" } else { "faster" }
+        )
     })
 }
 

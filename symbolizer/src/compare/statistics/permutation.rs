@@ -265,7 +265,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -276,7 +276,7 @@ impl Random {
     /// One below `end`, which is more than 0.
     pub fn below(&mut self, end: u64) -> u64 {
         // Of 2^64 values a part of `end` / 2^64 is more likely: nothing to be seen.
-        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
+        ((u128::from(self.draw()) * u128::from(end)) >> 64) as u64
     }
 }
 
