@@ -6,7 +6,7 @@
 //! falls again is neither. Ranks, so that one boot that took ten times as long is one boot, and no change. Never here:
 //! boots.
 
-use super::check::chance::Random;
+use super::statistics::permutation::Random;
 
 /// Fewest values of one height: one alone is an outlier.
 const LEAST: usize = 2;
@@ -68,7 +68,7 @@ fn test(values: &[f64], from: usize, to: usize, level: f64, random: &mut Random)
     let mut as_far = 0;
     for done in 0..permutations {
         for place in (1..ranks.len()).rev() {
-            ranks.swap(place, random.below(place + 1));
+            ranks.swap(place, random.below(place as u64 + 1) as usize);
         }
         as_far += usize::from(best(&ranks, &windows).is_some_and(|(_, other)| other >= seen * (1.0 - 1e-12)));
         // Enough to know that it is chance.
@@ -149,7 +149,7 @@ mod tests {
         let mut random = Random(seed);
         let mut values = Vec::new();
         for &(count, height) in heights {
-            values.extend((0..count).map(|_| height + random.below(noise) as f64));
+            values.extend((0..count).map(|_| height + random.below(noise as u64) as f64));
         }
         values
     }
