@@ -96,7 +96,8 @@ pub fn diff(a: &[Boot], b: &[Boot], options: &Options) -> Result<Diff, Refused> 
     let scale = chance::Scale::of(a, b, options.least);
     let mut rows = rows::rows(a, b, scale.time());
     let basis = doubts::basis(a, b, options);
-    let tests = chance::judge(&mut rows, basis, &scale, options);
+    let ns = a.iter().chain(b).all(|boot| boot.ns);
+    let tests = chance::judge(&mut rows, basis, &scale, options, ns);
     let (doubts, needed) = doubts::doubts(a, b, &rows, basis, options);
     sort(&mut rows.initcalls, Metric::Time);
     sort(&mut rows.modules, Metric::Time);
@@ -109,7 +110,7 @@ pub fn diff(a: &[Boot], b: &[Boot], options: &Options) -> Result<Diff, Refused> 
         a: side(a),
         b: side(b),
         basis,
-        ns: a.iter().chain(b).all(|boot| boot.ns),
+        ns,
         settings,
         doubts,
         needed,
