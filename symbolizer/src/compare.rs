@@ -7,7 +7,7 @@
 //! 2. [`profile`]: one boot's figures by names, which are the same in each boot, as addresses need not be;
 //! 3. [`spread`]: a figure over many boots; [`noise`]: what so many can tell;
 //! 4. [`merge`]: the figures of many boots, written by [`merge_text`] and [`merge_json`];
-//! 5. [`boot`]: all that is kept of one boot, and [`kept`], its file;
+//! 5. [`boot`]: all that is kept of one boot, [`kept`], its file, and [`identity`], whether two are one;
 //! 6. [`judge`] compares two sets of boots, with [`matching`] for functions of different kernels and [`statistics`];
 //! 7. [`diff`]: what it finds, and [`signature`], what of it tells most clearly on which side another boot is;
 //! 8. [`explain`] says a comparison in sentences, [`diff_text`], [`diff_json`] and [`diff_flame`] write all of it;
@@ -27,6 +27,7 @@ pub mod diff_json;
 pub mod diff_text;
 pub mod diff_words;
 pub mod explain;
+pub mod identity;
 pub mod judge;
 pub mod kept;
 pub mod matching;

@@ -5,6 +5,7 @@
 mod integration {
     mod bisect;
     mod capture;
+    mod check;
     mod diff;
     mod errors;
     mod explore;

@@ -3,6 +3,7 @@
 //! told by what they are. In: paths. Out: [`Boot`]s, in the order given. A few traces are read at a time. Never here:
 //! figures, output.
 
+use std::collections::{HashMap, HashSet};
 use std::io::Read as _;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,10 @@ use symbolizer::calltree::by_cpu::ByCpu;
 use symbolizer::calltree::contexts::{Contexts, Grouping};
 use symbolizer::calltree::{Filter, Site};
 use symbolizer::compare::boot::Boot;
+use symbolizer::compare::identity::Identity;
 use symbolizer::compare::kept;
 use symbolizer::report::model::Sort;
+use symbolizer::report::style::printable;
 use symbolizer::resolve::{Vmlinux, find};
 use symbolizer::trace_dir::Meta;
 use symbolizer::trace_dir::meta::META_FILE;
@@ -81,7 +84,38 @@ pub fn look(paths: &[PathBuf]) -> anyhow::Result<Found> {
             found.boots.push(path.clone());
         }
     }
+    let mut known: HashSet<PathBuf> = HashSet::new();
+    found.boots.retain(|path| known.insert(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
     Ok(found)
+}
+
+/// Boots that were read already: each counts once, or it would make look certain what is not.
+#[derive(Debug, Default)]
+pub struct Known(HashMap<Identity, String>);
+
+impl Known {
+    /// Those that were not; of others it is said.
+    pub fn only_new(&mut self, mut boots: Vec<Boot>) -> Vec<Boot> {
+        boots.retain(|boot| {
+            let identity = Identity::of(boot);
+            if !identity.is_known() {
+                return true;
+            }
+            if let Some(name) = self.0.get(&identity) {
+                let (again, name) = (printable(&boot.name), printable(name));
+                anstream::eprintln!("symbolize: note: {again} is the same boot as {name}, which counts once");
+                return false;
+            }
+            self.0.insert(identity, boot.name.clone());
+            true
+        });
+        boots
+    }
+
+    /// The first of these that is among them.
+    pub fn find<'b>(&self, boots: &'b [Boot]) -> Option<&'b Boot> {
+        boots.iter().find(|boot| self.0.contains_key(&Identity::of(boot)))
+    }
 }
 
 fn look_in(path: &Path, depth: usize, boots: &mut Vec<PathBuf>) {
@@ -193,8 +227,8 @@ impl Boots {
         }
         anyhow::bail!(
             "no vmlinux with build ID {} (Linux {}) was found; name it with --vmlinux PATH",
-            if meta.build_id.is_empty() { "(none)" } else { &meta.build_id },
-            meta.release
+            if meta.build_id.is_empty() { "(none)".to_owned() } else { printable(&meta.build_id) },
+            printable(&meta.release)
         )
     }
 }

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::ValueEnum;
+use symbolizer::compare::boot::Boot;
 use symbolizer::compare::budget::{Budget, mistake, parse};
 use symbolizer::compare::check::{self, Check, Verdict};
 use symbolizer::compare::{check_json, check_junit, check_text, explain, judge};
+use symbolizer::report::style::printable;
 
 use super::boots::{self, Boots};
-use super::output::Output;
+use super::output::{Output, seen_enough};
 use super::phases::Phases;
 use super::report::width;
 
@@ -76,13 +78,17 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut all: Vec<PathBuf> = before.boots;
     let split = all.len();
     all.extend(after.boots);
-    let baseline = args.boots.read(&all, &vmlinux, &phases)?;
-    let (baseline, boots) = baseline.split_at(split.min(baseline.len()));
+    let mut baseline = args.boots.read(&all, &vmlinux, &phases)?;
+    let boots = baseline.split_off(split.min(baseline.len()));
     phases.finish();
+    let (baseline, boots) = each_once(baseline, boots)?;
+    let (baseline, boots) = (&*baseline, &*boots);
     let diff = if baseline.is_empty() {
         None
     } else {
-        let options = judge::Options { force: args.boots.reading.force, ..judge::Options::default() };
+        // A boot that died is a regression, however it was made: no reason to say nothing.
+        let force = args.boots.reading.force || boots.iter().any(Boot::is_dead);
+        let options = judge::Options { force, ..judge::Options::default() };
         let diff = judge::diff(baseline, boots, &options)
             .map_err(|refused| anyhow::anyhow!("{refused}\nMake the baseline anew, or go on with --force"))?;
         Some(diff)
@@ -93,12 +99,24 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             None => error.into(),
         })?;
     check.headline = diff.as_ref().map(explain::headline).unwrap_or_default();
-    write(args, &check, output)?;
+    seen_enough(write(args, &check, output))?;
     Ok(match check.verdict() {
         Verdict::Good => 0,
         Verdict::Broken => 1,
         Verdict::Unclear => 2,
     })
+}
+
+/// The baseline and the boots that are checked, each boot once. One on both sides hides what differs, unless any
+/// difference is real, or it is all there is.
+fn each_once(baseline: Vec<Boot>, boots: Vec<Boot>) -> anyhow::Result<(Vec<Boot>, Vec<Boot>)> {
+    let mut known = boots::Known::default();
+    let (baseline, boots) = (known.only_new(baseline), boots::Known::default().only_new(boots));
+    let exact = baseline.iter().chain(&boots).all(Boot::is_exact) || baseline.len().max(boots.len()) < 2;
+    if let Some(both) = known.find(&boots).filter(|_| !exact) {
+        anyhow::bail!("{}: this boot is in the baseline, too; leave it out there or here", printable(&both.name));
+    }
+    Ok((baseline, boots))
 }
 
 /// The budgets; none if what is wrong with them has been told.

@@ -12,7 +12,7 @@ use symbolizer::compare::{diff_flame, diff_json, diff_text};
 
 use super::boots::{self, Boots, Found};
 use super::format;
-use super::output::Output;
+use super::output::{Output, seen_enough};
 use super::phases::Phases;
 use super::report::width;
 
@@ -106,7 +106,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     drop((before, after));
     phases.done("compare");
     phases.finish();
-    write(args, format, &diff, &output)?;
+    seen_enough(write(args, format, &diff, &output))?;
     output.done()?;
     Ok(u8::from(diff.changed()))
 }

@@ -2,11 +2,14 @@
 //! `symbolize keep TRACE.. -o DIR`: small files of boots, to compare them later without traces and vmlinux. In:
 //! traces. Out: a file of each. Never here: what is in a file.
 
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use symbolizer::compare::boot::Boot;
-use symbolizer::compare::kept;
+use symbolizer::compare::identity::Identity;
+use symbolizer::compare::{kept, trend_text};
+use symbolizer::report::style::printable;
 
 use super::boots::{self, Boots};
 use super::output::Output;
@@ -34,6 +37,9 @@ pub struct Args {
     /// Call the boot so, instead of by its trace's path
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Replace files of other boots
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     boots: Boots,
 }
@@ -48,18 +54,39 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         "{} boots were given: -o must be a directory, and --name is for one",
         found.boots.len()
     );
+    let (mut known, mut written) = (boots::Known::default(), HashSet::new());
     // One after the other, so that what is done stays done.
     for path in &found.boots {
-        let read = args.boots.read(std::slice::from_ref(path), &found.vmlinux, &phases)?;
+        let read = known.only_new(args.boots.read(std::slice::from_ref(path), &found.vmlinux, &phases)?);
         let Some(mut boot) = read.into_iter().next() else { continue };
         if let Some(name) = &args.name {
             boot.name.clone_from(name);
         }
         let to = if single { args.output.clone() } else { args.output.join(file_name(path)) };
+        // What this command itself has written is never meant.
+        if !written.insert(to.clone()) || !args.replace {
+            refuse_another(&boot, &to)?;
+        }
         write(&boot, &to)?;
     }
     phases.finish();
     Ok(0)
+}
+
+/// A kept boot may be all that is left of it: another does not take its place unasked.
+fn refuse_another(boot: &Boot, to: &Path) -> anyhow::Result<()> {
+    let Some(other) = kept::read(to).ok().filter(|other| Identity::of(other) != Identity::of(boot)) else {
+        return Ok(());
+    };
+    anyhow::bail!(
+        "{}: this file has another boot (Linux {}{}); give another -o, or --replace",
+        to.display(),
+        printable(&other.meta.release),
+        match trend_text::date(other.meta.started_at) {
+            date if date.is_empty() => date,
+            date => format!(", recorded {date} UTC"),
+        }
+    )
 }
 
 /// Writes a boot to a file; directories above it are made.

@@ -9,6 +9,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+/// Whether it is of a pipe that its reader has closed.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        io.or(json) == Some(io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// The same, and no error if only its reader has seen enough: what the exit code says is true all the same.
+pub fn seen_enough(written: anyhow::Result<()>) -> anyhow::Result<()> {
+    written.or_else(|error| if is_broken_pipe(&error) { Ok(()) } else { Err(error) })
+}
+
 /// An output being written.
 pub struct Output {
     to: To,

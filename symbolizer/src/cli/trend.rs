@@ -101,11 +101,12 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     };
     let format = args.format.or_else(|| args.output.as_deref().and_then(of_name)).unwrap_or(Format::Text);
     let found = boots::look(&args.paths)?;
+    let mut known = boots::Known::default();
     if format == Format::Parquet {
         let Some(directory) = &args.output else { anyhow::bail!("this format is a directory: give -o DIR") };
         let mut tables = tables::Tables::new(directory)?;
         for paths in found.boots.chunks(AT_ONCE) {
-            for boot in args.boots.read(paths, &found.vmlinux, &phases)? {
+            for boot in known.only_new(args.boots.read(paths, &found.vmlinux, &phases)?) {
                 tables.write(&boot)?;
             }
         }
@@ -117,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut all: Vec<Boot> = Vec::with_capacity(found.boots.len());
     for paths in found.boots.chunks(AT_ONCE) {
         // Call trees are most of a boot, and a trend is of levels.
-        let read = args.boots.read(paths, &found.vmlinux, &phases)?;
+        let read = known.only_new(args.boots.read(paths, &found.vmlinux, &phases)?);
         all.extend(read.into_iter().map(|boot| Boot { tree: Tree::default(), cpus: OnCpus::default(), ..boot }));
     }
     phases.finish();

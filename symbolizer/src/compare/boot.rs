@@ -189,6 +189,23 @@ impl Boot {
         self.meta.deterministic
     }
 
+    /// It is deterministic, and nothing came between: no CPU waited for the recorder, nothing is lost. Then any
+    /// difference from another such boot is real.
+    pub fn is_exact(&self) -> bool {
+        let Totals { lost, gaps, .. } = self.totals;
+        self.is_deterministic() && self.waits() == 0 && lost == 0 && gaps == 0
+    }
+
+    /// How often its CPUs waited for the recorder.
+    pub fn waits(&self) -> u64 {
+        self.meta.per_cpu.iter().fold(0, |sum: u64, cpu| sum.saturating_add(cpu.waits))
+    }
+
+    /// Whether it got to no end, so that its figures are not those of a boot.
+    pub fn is_dead(&self) -> bool {
+        matches!(&*self.totals.ended, "died" | "missing")
+    }
+
     /// Puts it together. `named` has the functions by their numbers; `report` is made of the same run, as are the
     /// others.
     pub fn of(name: &str, report: &Report<'_>, named: &[Named], merged: &Merged, by_cpu: &ByCpu) -> Boot {

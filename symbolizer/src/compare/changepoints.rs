@@ -81,7 +81,9 @@ fn test(values: &[f64], from: usize, to: usize, level: f64, random: &mut Random)
     let windows = windows(part.len());
     let steps: usize = windows.iter().map(|(from, to)| to - from).sum();
     let (at, seen) = best(&ranks, &windows)?;
-    let permutations = PERMUTATIONS.min(WORK / steps.max(1)).max(FEWEST);
+    // With fewer, nothing could be rarer than the level.
+    let fewest = FEWEST.max((2.0 / level).ceil() as usize);
+    let permutations = PERMUTATIONS.min(WORK / steps.max(1)).max(fewest);
     let mut as_far = 0;
     for done in 0..permutations {
         for place in (1..ranks.len()).rev() {

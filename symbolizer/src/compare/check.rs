@@ -51,8 +51,8 @@ pub struct Finding {
     pub baseline: Option<Values>,
     /// The limit as a figure.
     pub allowed: Option<f64>,
-    /// Probability of such a difference from the baseline if nothing had changed, corrected for all that was tested;
-    /// none if it was not tested, or boots are deterministic.
+    /// Probability of such a difference from the baseline (of a limit below it: from that limit) if there were none,
+    /// corrected for all that was tested; none if it was not tested, or boots are deterministic.
     pub p: Option<f64>,
     /// Good or not.
     pub verdict: Verdict,
@@ -162,6 +162,9 @@ pub fn check(
         (None, None) => return Err(CheckError::Nothing),
     }
     let mut doubts = diff.map_or_else(|| unlike(boots), |diff| diff.doubts.clone());
+    // Compared by force all the same.
+    let settings = diff.map(|diff| diff.settings.as_slice()).unwrap_or_default();
+    doubts.extend(settings.iter().map(|difference| format!("the boots are not alike: {difference}")));
     let lost = boots.iter().filter(|boot| boot.totals.lost > 0 || boot.totals.gaps > 0).count();
     if lost > 0 && diff.is_none() {
         doubts.push(format!("{lost} of {} boots lost events: their figures are too small", boots.len()));
@@ -184,8 +187,8 @@ fn unlike(boots: &[Boot]) -> Vec<String> {
 
 /// A boot that did not get to its end keeps any budget, and is worth nothing.
 fn ends(boots: &[Boot]) -> Vec<Finding> {
-    let dead = |boot: &&Boot| matches!(&*boot.totals.ended, "died" | "missing");
-    let all: Vec<f64> = boots.iter().map(|boot| f64::from(u8::from(dead(&boot)))).collect();
+    let dead = |boot: &&Boot| boot.is_dead();
+    let all: Vec<f64> = boots.iter().map(|boot| f64::from(u8::from(boot.is_dead()))).collect();
     let Some(first) = boots.iter().find(dead) else { return Vec::new() };
     let value = values(all);
     let count = boots.iter().filter(dead).count();
@@ -220,6 +223,11 @@ fn of_budgets(boots: &[Boot], baseline: &[Boot], budgets: &[Budget]) -> Result<V
             continue;
         }
         let measured = figures::measure(budget, boots, baseline);
+        if measured.is_empty() {
+            let remark = figures::nothing(budget, boots);
+            let value = values(vec![0.0; boots.len()]);
+            findings.push(Finding { value, verdict: Verdict::Good, remark, ..unclear(budget) });
+        }
         for (name, value, base) in measured {
             findings.push(one(budget, &name, value, base, boots, baseline));
         }
@@ -266,23 +274,28 @@ fn one(budget: &Budget, name: &str, value: Vec<f64>, base: Vec<f64>, boots: &[Bo
         (true, false) => Unit::Ticks,
         (false, _) => Unit::Number,
     };
-    let deterministic = all().all(Boot::is_deterministic);
     let absent = value.iter().chain(&base).all(|&value| value == 0.0);
-    let chance = (!base.is_empty()).then(|| chance::more(&base, &value));
     let (value, base) = (values(value), (!base.is_empty()).then(|| values(base)));
     let mean = base.as_ref().map_or(0.0, |base| base.mean);
-    let allowed = match budget.amount {
-        Amount::Value(value) => value,
-        Amount::More(more) => mean + more,
-        Amount::Percent(percent) => mean * (1.0 + percent / 100.0),
+    let more = match budget.amount {
+        Amount::Value(value) => value - mean,
+        Amount::More(more) => more,
+        Amount::Percent(percent) => mean * percent / 100.0,
     };
+    let allowed = if let Amount::Value(value) = budget.amount { value } else { mean + more };
+    // Is it chance? `correct` says so, when all are known.
+    let chance = base.as_ref().filter(|_| budget.is_relative() && !absent && !all().all(Boot::is_exact)).map(|base| {
+        // That it is more than the baseline says nothing of a limit below that.
+        let base: Vec<f64> = base.all.iter().map(|value| value + more.min(0.0)).collect();
+        chance::more(&base, &value.all)
+    });
     let mut finding =
         Finding { title: budget.title(name), unit, value, baseline: base, allowed: Some(allowed), ..unclear(budget) };
     if unit == Unit::Ticks && !matches!(budget.amount, Amount::Percent(_)) {
         finding.remark = "these traces do not say how fast their clock is".to_owned();
         return finding;
     }
-    if budget.figure == Figure::Instructions && !deterministic {
+    if budget.figure == Figure::Instructions && !all().all(Boot::is_deterministic) {
         finding.remark =
             "instructions are counted in deterministic boots only: symbolize record --deterministic".to_owned();
         return finding;
@@ -290,12 +303,13 @@ fn one(budget: &Budget, name: &str, value: Vec<f64>, base: Vec<f64>, boots: &[Bo
     if absent {
         finding.remark = figures::nothing(budget, boots);
     }
-    finding.verdict = match within(finding.value.mean, allowed, budget.or_equal) {
+    // Nothing is no more than nothing, by any part of it.
+    let nothing = absent && budget.is_relative();
+    finding.verdict = match nothing || within(finding.value.mean, allowed, budget.or_equal) {
         true => Verdict::Good,
         false => Verdict::Broken,
     };
-    // Is it chance? `correct` says so, when all are known.
-    finding.p = chance.filter(|_| budget.is_relative() && !deterministic);
+    finding.p = chance;
     finding
 }
 
@@ -303,10 +317,13 @@ fn one(budget: &Budget, name: &str, value: Vec<f64>, base: Vec<f64>, boots: &[Bo
 fn correct(findings: &mut [Finding], tests: usize, baseline: usize, boots: usize) {
     let tests = tests.max(1) as f64;
     let least = chance::least(baseline, boots);
-    for finding in findings.iter_mut().filter(|finding| finding.verdict == Verdict::Broken) {
-        let Some(p) = finding.p else { continue };
-        let p = (p * tests).min(1.0);
-        finding.p = Some(p);
+    for finding in findings {
+        let Some(p) = finding.p.as_mut() else { continue };
+        *p = (*p * tests).min(1.0);
+        let p = *p;
+        if finding.verdict != Verdict::Broken {
+            continue;
+        }
         if least * tests > LEVEL {
             finding.verdict = Verdict::Unclear;
             finding.remark = format!("over its limit, but {}", too_few(baseline, boots));

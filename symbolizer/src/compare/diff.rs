@@ -198,6 +198,8 @@ pub struct Diff {
     pub basis: Basis,
     /// Times are nanoseconds, else ticks.
     pub ns: bool,
+    /// Most CPUs that one of the boots had.
+    pub cpus: u32,
     /// Settings that are not the same in all boots (build ID and release aside: those are what is compared).
     pub settings: Vec<Difference>,
     /// What makes the result doubtful, in sentences: noise larger than the effect sought, lost events, too few

@@ -111,6 +111,7 @@ pub fn diff(a: &[Boot], b: &[Boot], options: &Options) -> Result<Diff, Refused> 
         b: side(b),
         basis,
         ns,
+        cpus: a.iter().chain(b).map(|boot| boot.meta.cpus).max().unwrap_or_default(),
         settings,
         doubts,
         needed,

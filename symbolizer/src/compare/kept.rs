@@ -15,8 +15,17 @@ use crate::trace_dir::meta::MAX_CPUS;
 /// How the name of such a file ends.
 pub const ENDING: &str = ".boot.zst";
 
-/// Most bytes of JSON that are read: many times what a boot of a large kernel takes.
-const MOST: u64 = 1 << 30;
+/// Most bytes of JSON that are read: several times what a boot of a large kernel takes.
+const MOST: u64 = 128 << 20;
+
+/// Most functions, and most initcalls: many times what any kernel has.
+const MOST_NAMES: usize = 1_000_000;
+
+/// Most words of the monitor's command line.
+const MOST_WORDS: usize = 4_096;
+
+/// Most callers above each other: many times what a kernel stack has room for.
+const DEEPEST: u32 = 4_096;
 
 /// What can be wrong with a file.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +98,12 @@ fn check(boot: &Boot) -> Result<(), &'static str> {
     if boot.version == 0 {
         return Err("it has no version");
     }
+    if boot.levels.len() > Phase::ALL.len() {
+        return Err("more levels than there are");
+    }
+    if boot.initcalls.len().max(functions.len()) > MOST_NAMES || boot.meta.vmm.len() > MOST_WORDS {
+        return Err("more functions, initcalls or words than any boot has");
+    }
     let function = |&number: &u32| (number as usize) < functions.len();
     let level = |&level: &u8| level == NO_LEVEL || usize::from(level) < Phase::ALL.len();
     let lengths = [sums.level.len(), sums.calls.len(), sums.own.len(), sums.total.len()];
@@ -118,6 +133,15 @@ fn check(boot: &Boot) -> Result<(), &'static str> {
     let roots = tree.parent.iter().enumerate().filter(|&(node, &parent)| parent as usize == node).count();
     if roots != tree.roots.len() || tree.parent.iter().enumerate().any(|(node, &parent)| parent as usize > node) {
         return Err("the tree is no tree");
+    }
+    // Callers stand before those whom they call, as has been seen.
+    let mut depths: Vec<u32> = Vec::with_capacity(tree.parent.len());
+    for (node, &parent) in tree.parent.iter().enumerate() {
+        let depth = depths.get(parent as usize).filter(|_| parent as usize != node).map_or(0, |above| above + 1);
+        if depth > DEEPEST {
+            return Err("the tree is deeper than any stack");
+        }
+        depths.push(depth);
     }
     Ok(())
 }

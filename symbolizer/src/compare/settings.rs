@@ -2,6 +2,7 @@
 //! What boots must have in common for their figures to mean the same. In: what each trace says of itself. Out: where
 //! they differ, in words. Never here: figures.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::report::style::printable;
@@ -70,7 +71,8 @@ pub fn differences(boots: &[(String, Meta)]) -> Vec<Difference> {
         .iter()
         .filter_map(|&(what, tell)| {
             let told: Vec<Vec<String>> = boots.iter().map(|(_, meta)| tell(meta)).collect();
-            let everywhere = |part: &String| told.iter().all(|parts| parts.contains(part));
+            let sets: Vec<HashSet<&String>> = told.iter().map(|parts| parts.iter().collect()).collect();
+            let everywhere = |part: &String| sets.iter().all(|parts| parts.contains(part));
             let mut values: Vec<(String, Vec<String>)> = Vec::new();
             for ((name, _), parts) in boots.iter().zip(&told) {
                 let own: Vec<&str> = parts.iter().filter(|part| !everywhere(part)).map(String::as_str).collect();

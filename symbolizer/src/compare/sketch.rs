@@ -200,6 +200,7 @@ impl Sketch {
             b: side("after/", "6.1.0-after"),
             basis: self.basis,
             ns: true,
+            cpus: 2,
             settings: Vec::new(),
             doubts: Vec::new(),
             needed: None,

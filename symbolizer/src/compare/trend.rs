@@ -103,7 +103,7 @@ pub struct Trend {
     pub boots: usize,
     /// Times are nanoseconds, else ticks.
     pub ns: bool,
-    /// All boots are deterministic.
+    /// All boots are deterministic, with nothing lost ([`Boot::is_exact`]).
     pub deterministic: bool,
     /// The boot's time, then levels in the order of a boot.
     pub series: Vec<Series>,
@@ -137,7 +137,7 @@ impl Trend {
     /// Of boots in order.
     pub fn of(boots: &[Boot], options: Options) -> Trend {
         let series = series(boots);
-        let deterministic = !boots.is_empty() && boots.iter().all(Boot::is_deterministic);
+        let deterministic = !boots.is_empty() && boots.iter().all(Boot::is_exact);
         let mut releases = points(boots, true);
         let by_release =
             options.by_release.unwrap_or(releases.len() > 1 && boots.len() >= releases.len().saturating_mul(2));
@@ -271,7 +271,7 @@ fn doubts(boots: &[Boot]) -> Vec<String> {
     if boots.iter().any(|boot| boot.filtered != boots[0].filtered) {
         doubts.push("some of these boots were kept with filters, others with none or with others".to_owned());
     }
-    let died = boots.iter().filter(|boot| matches!(&*boot.totals.ended, "died" | "missing")).count();
+    let died = boots.iter().filter(|boot| boot.is_dead()).count();
     if died > 0 {
         doubts.push(format!("{died} of {} boots did not get to their end", boots.len()));
     }

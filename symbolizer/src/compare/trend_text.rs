@@ -101,7 +101,9 @@ pub fn sentence(trend: &Trend, place: &Place) -> String {
     }
     if let Some(cause) = &place.cause {
         let more = signed(trend.ns, cause.more);
-        text += &format!(": most of it {} {} ({more}", cause.kind, cause.name);
+        let whole = place.steps.first().map_or(0.0, Step::more);
+        let most = if cause.more.abs() >= whole.abs() * 0.5 { "most" } else { "a part" };
+        text += &format!(": {most} of it {} {} ({more}", cause.kind, cause.name);
         let (before, after) = (cause.calls.0.round() as u64, cause.calls.1.round() as u64);
         if before != after {
             let of = if cause.kind == "initcall" { "calls in it" } else { "calls" };

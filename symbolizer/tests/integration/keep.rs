@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Output;
 
-use symbolizer::compare::boot::{Boot, Tree, VERSION};
+use symbolizer::compare::boot::{Boot, Initcall, Tree, VERSION};
 use symbolizer::compare::kept::{self, KeptError};
 
 use super::fixture::{Fixture, symbolize};
@@ -72,6 +72,25 @@ fn files_are_named_after_traces_and_a_vmlinux_may_be_anywhere_among_the_argument
 }
 
 #[test]
+fn a_boot_takes_the_place_of_another_when_asked_only() {
+    let fixture = Fixture::new();
+    let (trace, file) = (fixture.boot(), fixture.dir.path().join("store/one.boot.zst"));
+    let boot = kept_boot(&fixture);
+    // Itself again.
+    assert_eq!(kept_boot(&fixture), boot);
+    let mut other = boot.clone();
+    other.meta.started_at = 1_700_000_000;
+    kept::write(&other, std::fs::File::create(&file).unwrap()).unwrap();
+    let output = keep(&[&trace, Path::new("-o"), &file]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("another boot (Linux 6.1.0-test, recorded 2023-11-14 22:13 UTC)"), "{told}");
+    assert_eq!(kept::read(&file).unwrap(), other);
+    assert!(keep(&[&trace, Path::new("-o"), &file, Path::new("--replace")]).status.success());
+    assert_eq!(kept::read(&file).unwrap(), boot);
+}
+
+#[test]
 fn what_is_damaged_is_refused_and_says_why() {
     let fixture = Fixture::new();
     let boot = kept_boot(&fixture);
@@ -88,7 +107,17 @@ fn what_is_damaged_is_refused_and_says_why() {
     let newer = Boot { version: VERSION + 1, ..boot.clone() };
     assert!(matches!(read(&written(&newer)), Err(KeptError::Newer { found, .. }) if found == VERSION + 1));
     type Damage = (&'static str, fn(&mut Boot));
-    let damages: [Damage; 8] = [
+    let damages: [Damage; 12] = [
+        ("more levels", |boot| boot.levels = vec![boot.levels[0].clone(); 64]),
+        ("more functions", |boot| boot.meta.vmm = vec![String::new(); 4_097]),
+        ("more functions", |boot| boot.initcalls = vec![Initcall::default(); 1_000_001]),
+        ("deeper than any stack", |boot| {
+            let nodes = 5_000;
+            let columns = [vec![0; nodes], vec![0; nodes], vec![0; nodes]];
+            let [calls, own, total] = columns;
+            let parent = (0..nodes as u32).map(|node| node.saturating_sub(1)).collect();
+            boot.tree = Tree { roots: vec![(0, 0)], parent, function: vec![Tree::NONE; nodes], calls, own, total };
+        }),
         ("version", |boot| boot.version = 0),
         ("sums differ in length", |boot| boot.sums.own.truncate(1)),
         ("function or level", |boot| boot.sums.function[0] = u32::MAX),

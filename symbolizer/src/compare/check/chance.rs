@@ -7,9 +7,10 @@ use crate::compare::statistics::permutation::{Random, ways};
 /// Up to so many ways to deal the values out, each is tried; else so many at random.
 const MOST: u64 = 20_000;
 
-/// The smallest probability that sets of these sizes can have at all.
+/// The smallest probability that [`more`] can find for sets of these sizes.
 pub fn least(a: usize, b: usize) -> f64 {
-    1.0 / ways(a, b) as f64
+    let ways = ways(a, b);
+    1.0 / (if ways > MOST { MOST + 1 } else { ways }) as f64
 }
 
 /// Whether `b` is more than `a`: the probability of means that are at least so far apart, in this direction, if
@@ -76,5 +77,7 @@ mod tests {
         let far: Vec<f64> = (0..12).map(|value| 2000.0 + f64::from(value)).collect();
         let near: Vec<f64> = (0..12).map(f64::from).collect();
         assert!(more(&near, &far) < 1e-3);
+        // Nothing is less likely than what can be found.
+        assert!(more(&near, &far) >= least(12, 12) && least(12, 12) == 1.0 / 20_001.0);
     }
 }

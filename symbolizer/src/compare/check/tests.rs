@@ -81,6 +81,49 @@ fn of_deterministic_boots_any_difference_is_real() {
 }
 
 #[test]
+fn a_limit_below_the_baseline_is_what_boots_are_held_against() {
+    let before = boots(&[100, 101, 102, 103, 104]);
+    for budget in ["level fs < -10%", "level fs < -10ms"] {
+        assert_eq!(judged(budget, &before, &boots(&[97, 98, 99, 100, 101])).0, Verdict::Broken, "{budget}");
+        assert_eq!(judged(budget, &before, &boots(&[87, 88, 89, 90, 91])).0, Verdict::Good, "{budget}");
+        let (verdict, remark) = judged(budget, &before, &boots(&[88, 94, 91, 96, 93]));
+        assert!(verdict == Verdict::Good && remark.contains("noise"), "{budget}: {remark}");
+    }
+}
+
+#[test]
+fn nothing_is_no_more_than_nothing() {
+    let (before, after) = (boots(&[100, 101]), boots(&[100, 101]));
+    assert_eq!(judged("boot lost < +10%", &before, &after), (Verdict::Good, String::new()));
+    let missing = "no function of these boots is called xfs_*";
+    for budget in ["each function xfs_* calls < 10", "each function xfs_* calls < +10%"] {
+        assert_eq!(judged(budget, &before, &after), (Verdict::Good, missing.to_owned()), "{budget}");
+    }
+}
+
+#[test]
+fn of_many_budgets_what_cannot_be_told_is_unclear_and_all_are_corrected() {
+    let set = |from: u64| boots(&(from..from + 12).collect::<Vec<_>>());
+    let (before, after) = (set(100), set(150));
+    let judged = |budgets: usize| {
+        let text = "level fs < +2%\n".to_owned() + &"level device < +2%\n".repeat(budgets - 1);
+        check(&after, &before, Some(&parse(&text).unwrap()), None).unwrap().findings
+    };
+    assert_eq!(judged(1_000)[0].verdict, Verdict::Broken);
+    assert_eq!(judged(1_001)[0].verdict, Verdict::Unclear);
+    let some = judged(3);
+    assert!(some[0].p.unwrap() < 0.001 && some[1].verdict == Verdict::Good && some[1].p == Some(1.0), "{some:?}");
+}
+
+#[test]
+fn deterministic_boots_that_waited_are_held_against_chance() {
+    let (before, mut after) = ([boot(100, true)], [boot(103, true)]);
+    after[0].totals.lost = 1;
+    let (verdict, remark) = judged("level fs < +2%", &before, &after);
+    assert!(verdict == Verdict::Unclear && remark.contains("1 boot against 1"), "{remark}");
+}
+
+#[test]
 fn new_and_gone_functions_are_counted() {
     let (before, mut after) = (boots(&[1]), boots(&[1]));
     after[0].functions.push(Function { name: "shiny".to_owned(), ..Function::default() });

@@ -85,20 +85,22 @@ pub fn other_cpus<'d>(diff: &'d Diff, ways: &Ways<'d>) -> Vec<Cause<'d>> {
         let row = &diff.functions[function];
         let (a, b) = means(row, Metric::Total);
         let time = a.max(b);
-        let waits = waiter(diff, ways, function);
-        Cause {
-            what: What::OtherCpu { waits },
+        let cause = Cause {
+            what: What::OtherCpu { waits: None },
             row,
             at: largest.get(&function).copied(),
             effect: 0.0,
             weight: time * STRUCTURE,
-        }
+        };
+        (function, cause)
     });
-    let mut causes: Vec<Cause<'d>> = causes.collect();
-    causes.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.row.item.cmp(&b.row.item)));
+    let mut causes: Vec<(usize, Cause<'d>)> = causes.collect();
+    causes.sort_by(|(_, a), (_, b)| b.weight.total_cmp(&a.weight).then_with(|| a.row.item.cmp(&b.row.item)));
     // One such move takes many functions with it; the rest of the list would be its followers.
     causes.truncate(3);
-    causes
+    let with_waiter =
+        |(function, cause)| Cause { what: What::OtherCpu { waits: waiter(diff, ways, function) }, ..cause };
+    causes.into_iter().map(with_waiter).collect()
 }
 
 /// By how much longer a task waits in an initcall.

@@ -126,7 +126,9 @@ impl Teller<'_, '_> {
             }
             What::OtherCpu { waits } => {
                 let off = difference(row, Metric::OnFirstCpu) < 0.0;
-                let (from, to) = if off { ("CPU 0", "CPU 1") } else { ("CPU 1", "CPU 0") };
+                // Of more than two it is not known which.
+                let other = if self.diff.cpus > 2 { "another CPU" } else { "CPU 1" };
+                let (from, to) = if off { ("CPU 0", other) } else { (other, "CPU 0") };
                 let total = row.change(Metric::Total).map_or(0.0, |change| change.b.mean);
                 let waits =
                     waits.map_or_else(String::new, |row| format!("; {} now waits for it", quoted(&row.item.name)));

@@ -87,9 +87,7 @@ fn settings_of(meta: &Meta) -> Meta {
 
 /// What can be said of these boots.
 pub fn basis(a: &[Boot], b: &[Boot], options: &Options) -> Basis {
-    let exact =
-        |boot: &Boot| boot.is_deterministic() && waits(boot) == 0 && boot.totals.lost == 0 && boot.totals.gaps == 0;
-    if a.iter().chain(b).all(exact) {
+    if a.iter().chain(b).all(Boot::is_exact) {
         Basis::Exact
     } else if a.len() + b.len() > 2
         && crate::compare::statistics::permutation::least_p(a.len(), b.len()) <= options.level
@@ -98,10 +96,6 @@ pub fn basis(a: &[Boot], b: &[Boot], options: &Options) -> Basis {
     } else {
         Basis::TooFew
     }
-}
-
-fn waits(boot: &Boot) -> u64 {
-    boot.meta.per_cpu.iter().fold(0, |sum: u64, cpu| sum.saturating_add(cpu.waits))
 }
 
 /// Part of the boot that its CPUs waited for the recorder, at most.
@@ -143,7 +137,7 @@ pub fn doubts(a: &[Boot], b: &[Boot], rows: &Rows, basis: Basis, options: &Optio
     said.extend(named(
         a,
         b,
-        |boot| boot.is_deterministic() && waits(boot) > 0,
+        |boot| boot.is_deterministic() && boot.waits() > 0,
         "waited for the recorder, so that they are not deterministic; record with a larger --ring-mib",
     ));
     let long = |boot: &Boot| !boot.is_deterministic() && waited(boot) > LONG_WAITS;
