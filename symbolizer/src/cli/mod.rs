@@ -46,6 +46,8 @@ Examples:
   symbolize trace/ vmlinux --format json | jq '.functions[0]'
   symbolize trace/ vmlinux --correct              times without the tracer's own cost
   symbolize explore trace/ vmlinux                the same to walk through, in the terminal
+  symbolize diff before/ after/                   what has become slower, and why
+  symbolize bisect --help                         which commit made it so
   symbolize record --help                         how to make a trace
 
 Exit codes: 0 done, 1 a difference found, 2 an error.";
