@@ -145,6 +145,11 @@ mod tests {
         let stopped = hands.run(&mut shell("sleep 1000 & sleep 1000"), None).unwrap_err();
         assert_eq!(stopped.kind(), io::ErrorKind::Interrupted);
         stopper.join().unwrap();
+        // They have been killed; that they are gone may take the kernel a moment.
+        let began = Instant::now();
+        while !left_behind(dir.path()).is_empty() && began.elapsed() < PATIENCE {
+            thread::sleep(LOOK);
+        }
         assert_eq!(left_behind(dir.path()), []);
         assert_eq!(hands.run(&mut shell("exit 0"), None).unwrap_err().kind(), io::ErrorKind::Interrupted);
     }

@@ -133,7 +133,7 @@ fn search(measure: &mut Measure<'_>, plan: &Plan, began: (Instant, f64)) -> Resu
         measure.line(&format!(
             "step {step}: {} is {}{why} ({took}: {parts}; {rest}; {} so far)",
             name(&candidate),
-            mark.word(),
+            if mark == Mark::Skip { "skipped" } else { mark.word() },
             clock(now.seconds)
         ));
     };
@@ -255,18 +255,18 @@ fn end(
     let mut doubts = Vec::new();
     let mut measured = measure.rounds(&[(&before, plan.boots), (last, plan.boots)])?.into_iter();
     let (before, boots) = match measured.next() {
-        Some(Measured::Boots(boots)) => (before, boots),
+        Some(Measured::Boots(boots)) if !boots.is_empty() => (before, boots),
         _ => {
             doubts.push(format!("{} cannot be booted; compared with the good end instead", name(&before)));
             (good.clone(), boots_of(measure, good, plan.boots)?)
         }
     };
     let after = match measured.next() {
-        Some(Measured::Boots(boots)) => boots,
+        Some(Measured::Boots(boots)) if !boots.is_empty() => boots,
         _ => boots_of(measure, last, plan.boots)?,
     };
     let diff = judge::diff(&boots, &after, &plan.options).map_err(|why| BisectError::Refused(why.to_string()))?;
-    if !diff.changed() && !matches!(plan.by, By::Test(_)) {
+    if !diff.changed() && matches!(plan.by, By::Ends) {
         doubts.push(format!("{} and {} do not differ by themselves", name(&before), name(last)));
     }
     if measure.are_same(&before, last)? {

@@ -72,6 +72,11 @@ impl Row {
         self.dir.join(format!("{number}{}", kept::ENDING))
     }
 
+    /// It has not the boots that are wanted, and never will.
+    fn is_lost(&self) -> bool {
+        !self.not_built.is_empty() || !self.booted.failed.is_empty() && self.booted.seconds.len() < self.wanted
+    }
+
     fn is_open(&self) -> bool {
         self.not_built.is_empty() && self.booted.failed.is_empty() && self.booted.seconds.len() < self.wanted
     }
@@ -130,7 +135,7 @@ impl Measure<'_> {
         Ok(self.files(candidate)?.len())
     }
 
-    /// So many boots of each of these, in turn.
+    /// So many boots of each of these, in turn. If the first one does not build or boot, the others may have fewer.
     ///
     /// # Errors
     /// When it was stopped, or cannot be told whether one builds or boots.
@@ -144,9 +149,15 @@ impl Measure<'_> {
                 self.kernel(row)?;
                 self.same_code(row)?;
             }
+            // Without the first one the others tell nothing.
+            if !row.not_built.is_empty() {
+                break;
+            }
         }
         // The one with the fewest boots is next.
-        while let Some(row) = rows.iter_mut().filter(|row| row.is_open()).min_by_key(|row| row.booted.seconds.len()) {
+        while !rows.first().is_some_and(Row::is_lost) {
+            let open = rows.iter_mut().filter(|row| row.is_open() && row.vmlinux.is_some());
+            let Some(row) = open.min_by_key(|row| row.booted.seconds.len()) else { break };
             self.boot(row)?;
         }
         rows.into_iter().map(|row| self.measured(row)).collect()

@@ -46,6 +46,8 @@ Examples:
   symbolize trace/ vmlinux --format json | jq '.functions[0]'
   symbolize trace/ vmlinux --correct              times without the tracer's own cost
   symbolize explore trace/ vmlinux                the same to walk through, in the terminal
+  symbolize diff before/ after/                   what has become slower, and why
+  symbolize bisect --help                         which commit made it so
   symbolize record --help                         how to make a trace
 
 Exit codes: 0 done, 1 a difference found, 2 an error.";
@@ -64,7 +66,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Boots a virtual machine, or attaches to one, and records its trace
-    Record(record::Args),
+    Record(Box<record::Args>),
     /// Puts the tracer into a vmlinux
     Inject(inject::Args),
     /// Says what hypergraph= on a kernel command line means, and what is wrong with it
@@ -84,7 +86,7 @@ enum Command {
     /// Merges several boots of one kernel: means and spread of levels, initcalls and functions
     Merge(merge::Args),
     /// Finds the commit, or the kernel of a list, that made a boot slower or otherwise different
-    Bisect(bisect::Args),
+    Bisect(Box<bisect::Args>),
     /// Shows who called a function and what it called, with times
     Graph(graph::Args),
     /// Names the functions that make most of the events, and a line that leaves them out
@@ -109,7 +111,7 @@ enum Command {
 pub fn run() -> anyhow::Result<u8> {
     let cli = Cli::parse();
     match cli.command {
-        Some(Command::Record(args)) => record::run(args),
+        Some(Command::Record(args)) => record::run(*args),
         Some(Command::Inject(args)) => inject::run(args),
         Some(Command::Options(args)) => options::run(&args),
         Some(Command::Report(args)) => report::run(&args),
@@ -119,7 +121,7 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Trend(args)) => trend::run(&args),
         Some(Command::Merge(args)) => merge::run(&args),
-        Some(Command::Bisect(args)) => bisect::run(args),
+        Some(Command::Bisect(args)) => bisect::run(*args),
         Some(Command::Graph(args)) => graph::run(args),
         Some(Command::Suggest(args)) => suggest::run(&args),
         Some(Command::Addresses(args)) => addresses::run(&args),

@@ -63,6 +63,12 @@ pub struct Options {
 
 type Cell = (Style, String);
 
+/// Functions of one side only: a title, which they are, and the mean on that side.
+type OneSided = (&'static str, fn(&Row) -> bool, fn(&Change) -> f64);
+
+/// The boots of a side: its letter, and the values of each boot.
+type BootsOf<'d> = (&'static str, &'d Side, fn(&Change) -> &[f64]);
+
 fn plain(text: String) -> Cell {
     (Style::new(), text)
 }
@@ -336,7 +342,7 @@ impl Text<'_> {
     /// Functions of one side only.
     fn one_sided(&self, out: &mut dyn Write) -> io::Result<()> {
         let top = if self.options.by.is_some() { self.options.top } else { self.options.top.min(FEW) };
-        let sides: [(&str, fn(&Row) -> bool, fn(&Change) -> f64); 2] = [
+        let sides: [OneSided; 2] = [
             ("New functions", Row::is_new, |change| change.b.mean),
             ("Vanished functions", Row::is_gone, |change| change.a.mean),
         ];
@@ -408,7 +414,7 @@ impl Text<'_> {
         heading(out, self.options.width, "Boots", "")?;
         let changes = &self.diff.boot.changes;
         let mut cells: Vec<Vec<Cell>> = Vec::new();
-        let sides: [(&str, &Side, fn(&Change) -> &[f64]); 2] =
+        let sides: [BootsOf<'_>; 2] =
             [("A", &self.diff.a, |change| &change.a.all), ("B", &self.diff.b, |change| &change.b.all)];
         for (letter, side, all) in sides {
             for (number, boot) in side.boots.iter().enumerate().take(self.options.top) {

@@ -31,7 +31,12 @@ pub fn headline(diff: &Diff) -> Vec<String> {
     if !diff.changed() && diff.basis != Basis::TooFew {
         return vec![no_change(diff, words)];
     }
-    let found = causes::find(diff, &ways);
+    let mut found = causes::find(diff, &ways);
+    // First comes what the boot's own change is made of, if there is that; then what works against it.
+    if let Some(at) = found.iter().position(|cause| is_of(diff, cause)) {
+        let first = found.remove(at);
+        found.insert(0, first);
+    }
     let teller = Teller { diff, ways: &ways, words };
     let chance = match diff.basis {
         Basis::TooFew => {
@@ -56,6 +61,15 @@ pub fn headline(diff: &Diff) -> Vec<String> {
     let more = found.iter().skip(1).filter(|cause| cause.weight >= least || cause.is_structure());
     told.extend(more.take(MOST - 1).map(|cause| teller.further(cause)));
     told
+}
+
+/// Whether a cause is a good part of the boot's change, or a fact of its own.
+fn is_of(diff: &Diff, cause: &causes::Cause<'_>) -> bool {
+    let change = diff.boot.change(Metric::Time).filter(|time| time.changed || diff.basis == Basis::TooFew);
+    let whole = change.map_or(0.0, |time| time.difference);
+    whole == 0.0
+        || (cause.is_structure() && cause.effect * whole >= 0.0)
+        || (cause.effect * whole > 0.0 && cause.weight >= whole.abs() * 0.3)
 }
 
 fn boots(number: usize) -> String {

@@ -59,7 +59,8 @@ impl Sketch {
 
     fn change(&self, metric: Metric, (a, b): (f64, f64)) -> Change {
         let tested = self.basis == Basis::Tested;
-        let values = |mean: f64| Values { all: vec![mean; self.boots()], mean, sd: if tested { 0.001 * mean } else { 0.0 } };
+        let values =
+            |mean: f64| Values { all: vec![mean; self.boots()], mean, sd: if tested { 0.001 * mean } else { 0.0 } };
         let difference = b - a;
         let least = match metric {
             Metric::Calls | Metric::Events => 0.5,

@@ -55,7 +55,7 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> f64 {
     let ties: f64 =
         values.chunk_by(|one, other| one == other).map(|tied| (tied.len() as f64).powi(3) - tied.len() as f64).sum();
     let variance = all / 12.0 * (count + 1.0 - ties / (count * (count - 1.0)));
-    if !(variance > 0.0) {
+    if variance <= 0.0 || variance.is_nan() {
         return 1.0;
     }
     let from_mean = ((less + equal / 2.0) - all / 2.0).abs();
@@ -134,7 +134,7 @@ pub fn smallest_seen(sd: f64, a: usize, b: usize) -> f64 {
 pub fn size_for(sd: f64, difference: f64) -> usize {
     let ratio = (NORMAL_95 + POWER_80) * sd / difference;
     let first = (2.0 * ratio * ratio).ceil();
-    if !(first < 1e6) {
+    if first >= 1e6 || first.is_nan() {
         return 1_000_000;
     }
     // The normal distribution is too confident of small samples.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use symbolizer::bisect::Tell;
 use symbolizer::bisect::drive::{Found, name};
-use symbolizer::bisect::search::Mark;
+use symbolizer::bisect::search::{Candidate, Mark};
 use symbolizer::bisect::work::clock;
 use symbolizer::compare::{diff_text, explain};
 
@@ -73,7 +73,7 @@ pub fn report(found: &Found, work: &Path, width: usize) -> anyhow::Result<String
     text += &String::from_utf8_lossy(&table);
     text += "\nsteps\n";
     for (number, known) in (1..).zip(&found.known) {
-        let short: String = known.id.chars().take(12).collect();
+        let short = Candidate { id: known.id.clone(), title: String::new() }.short();
         let why = if known.why.is_empty() { String::new() } else { format!("  ({})", known.why) };
         let mark = match known.mark {
             Mark::Good => "good",
@@ -85,7 +85,8 @@ pub fn report(found: &Found, work: &Path, width: usize) -> anyhow::Result<String
     let spent = &found.spent;
     text += &format!(
         "\ntook {}: {} builds {}, {} boots {}; kept boots and logs are in {}\n",
-        clock(spent.seconds),
+        // What was killed could not say how long it had worked.
+        clock(spent.seconds.max(spent.build_seconds + spent.boot_seconds)),
         spent.builds,
         clock(spent.build_seconds),
         spent.boots,
@@ -96,7 +97,7 @@ pub fn report(found: &Found, work: &Path, width: usize) -> anyhow::Result<String
 }
 
 /// `1a2b3c4d5e6f subject`.
-fn subject(candidate: &symbolizer::bisect::search::Candidate) -> String {
+fn subject(candidate: &Candidate) -> String {
     let short = candidate.short();
     if short.contains('-') { short } else { format!("{short} {}", candidate.title) }
 }

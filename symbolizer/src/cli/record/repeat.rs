@@ -21,6 +21,8 @@ const EFFECT: f64 = 0.01;
 
 /// Many boots.
 #[derive(clap::Args, Clone, Debug)]
+// record's own arguments have the name Args as a group already.
+#[group(skip)]
 pub struct Args {
     /// Boot N times, to OUTPUT/01 and so on; boots that are there already, and whole, stay
     #[arg(long, value_name = "N", conflicts_with_all = ["attach", "untraced_too", "ram_file"])]

@@ -137,13 +137,21 @@ fn same_bytes(one: &Path, other: &Path) -> anyhow::Result<bool> {
     }
 }
 
-/// Boots of one side that an earlier run has left may have been made otherwise.
+/// Boots of one side that an earlier run has left may have been made otherwise, or one has not come as far.
 fn warn_of_settings(side: &Side) -> anyhow::Result<()> {
     let metas = side
         .traces
         .iter()
         .map(|trace| Ok((trace.display().to_string(), Meta::read(trace)?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    // A kernel that panics ends its boot, too.
+    let most = metas.iter().map(|(_, meta)| meta.phases().len()).max().unwrap_or(0);
+    for (boot, meta) in metas.iter().filter(|(_, meta)| meta.phases().len() < most) {
+        let last = meta.phases().last().map_or("nothing", |(phase, _)| phase.name());
+        eprintln!(
+            "symbolize: warning: {boot} came to {last} only, others further: remove it, and the same command boots again"
+        );
+    }
     for difference in settings::differences(&metas) {
         eprintln!("symbolize: warning: the boots of {} were not made alike: {difference}", side.path.display());
     }

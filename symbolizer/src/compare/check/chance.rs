@@ -2,19 +2,21 @@
 //! Whether one set of values is larger than another by chance: a permutation test of their means, one-sided, since a
 //! budget is broken in one direction only. In: two sets. Out: a probability. Never here: what is compared.
 
+use crate::compare::statistics::permutation::{Random, ways};
+
 /// Up to so many ways to deal the values out, each is tried; else so many at random.
 const MOST: u64 = 20_000;
 
 /// The smallest probability that sets of these sizes can have at all.
 pub fn least(a: usize, b: usize) -> f64 {
-    1.0 / ways((a + b) as u64, b as u64) as f64
+    1.0 / ways(a, b) as f64
 }
 
 /// Whether `b` is more than `a`: the probability of means that are at least so far apart, in this direction, if
 /// nothing had changed.
 pub fn more(a: &[f64], b: &[f64]) -> f64 {
     let mut all: Vec<f64> = a.iter().chain(b).copied().collect();
-    let ways = ways(all.len() as u64, b.len() as u64);
+    let ways = ways(a.len(), b.len());
     let seen: f64 = b.iter().sum();
     // Sums of the same values in another order may differ in their last digits.
     let slack = 1e-12 * all.iter().map(|value| value.abs()).sum::<f64>();
@@ -26,7 +28,7 @@ pub fn more(a: &[f64], b: &[f64]) -> f64 {
     let (mut random, mut far) = (Random(0x9e37_79b9_7f4a_7c15), 0);
     for _ in 0..MOST {
         for place in 0..b.len() {
-            let other = place + random.below(all.len() - place);
+            let other = place + random.below((all.len() - place) as u64) as usize;
             all.swap(place, other);
         }
         far += u64::from(is_so_far(all[..b.len()].iter().sum()));
@@ -45,38 +47,6 @@ fn choose(values: &[f64], count: usize, sum: f64, is_so_far: &impl Fn(f64) -> bo
             choose(rest, count - 1, sum + first, is_so_far) + choose(rest, count, sum, is_so_far)
         }
         _ => 0,
-    }
-}
-
-/// Ways to choose `count` of `all`; the largest number if there are more.
-fn ways(all: u64, count: u64) -> u64 {
-    let mut ways = 1u128;
-    for step in 0..count.min(all.saturating_sub(count)) {
-        ways = ways * u128::from(all - step) / u128::from(step + 1);
-        if ways > u128::from(u64::MAX) {
-            return u64::MAX;
-        }
-    }
-    ways as u64
-}
-
-/// SplitMix64: the same numbers each time, so that a check says the same each time.
-#[derive(Clone, Copy, Debug)]
-pub struct Random(pub u64);
-
-impl Random {
-    /// The next number.
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Below this one, which is not 0.
-    pub fn below(&mut self, most: usize) -> usize {
-        ((u128::from(self.next()) * most as u128) >> 64) as usize
     }
 }
 

@@ -6,7 +6,7 @@
 //! self time beyond what its own calls bring. Of that, only as much counts as the functions below it differ over the
 //! whole boot: what has only moved to another caller, level or CPU is nothing new.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bootlevel::Phase;
 
@@ -94,8 +94,11 @@ pub fn find<'d>(diff: &'d Diff, ways: &Ways<'d>) -> Vec<Cause<'d>> {
     let waits = elsewhere::waits(diff, ways, &found);
     found.extend(waits);
     found.extend(in_ways(diff, ways));
-    if found.is_empty() {
-        found.extend(without_ways(diff));
+    // Where callers are others than before, ways explain little: then functions are told without them.
+    let largest = |causes: &[Cause<'d>]| causes.iter().map(|cause| cause.weight).fold(0.0, f64::max);
+    let alone: Vec<Cause<'d>> = without_ways(diff).collect();
+    if largest(&found) < largest(&alone) * 0.5 {
+        found.extend(alone);
     }
     found.sort_by(|a, b| {
         b.weight.total_cmp(&a.weight).then_with(|| (a.row.kind, &a.row.item).cmp(&(b.row.kind, &b.row.item)))
@@ -178,16 +181,18 @@ fn in_ways<'d>(diff: &'d Diff, ways: &Ways<'d>) -> Vec<Cause<'d>> {
     candidates.sort_by(|a, b| b.3.abs().total_cmp(&a.3.abs()).then_with(|| (a.0, a.1).cmp(&(b.0, b.1))));
     candidates.truncate(MOST);
     let mut groups: HashMap<(usize, bool), Group> = HashMap::new();
+    let wrappers = wrappers(diff, ways);
     let mut visits = 0;
     for &(at, by_calls, amount, raw) in &candidates {
         let Some(function) = ways.way(at).function else { continue };
-        let effect = if by_calls {
-            if visits > VISITS {
-                continue;
-            }
-            below(diff, ways, at, raw, &mut visits)
-        } else {
+        let effect = if !by_calls {
             raw
+        } else if wrappers.contains(&function) {
+            nearer(ways.way(at).own.1 - ways.way(at).own.0, raw)
+        } else if visits > VISITS {
+            continue;
+        } else {
+            below(diff, ways, at, raw, &mut visits)
         };
         let group = groups.entry((function, by_calls)).or_default();
         group.amount += amount;
@@ -214,6 +219,33 @@ fn in_ways<'d>(diff: &'d Diff, ways: &Ways<'d>) -> Vec<Cause<'d>> {
         Some(Cause { what, row, at: Some(at), effect, weight: effect.abs().max(least) })
     });
     causes.filter(|cause| cause.weight > 0.0).collect()
+}
+
+/// Functions that are there on one side only, and most of whose time is in functions that the other side calls as
+/// often: from elsewhere, then.
+fn wrappers(diff: &Diff, ways: &Ways<'_>) -> HashSet<usize> {
+    let larger = |(a, b): (f64, f64)| f64::max(a, b);
+    let one_sided = |function: usize| diff.functions.get(function).is_some_and(|row| row.is_new() || row.is_gone());
+    let mut totals: HashMap<usize, f64> = HashMap::new();
+    // Calls and time of those whom they call.
+    let mut below: HashMap<(usize, usize), (f64, f64)> = HashMap::new();
+    for at in 0..ways.len() {
+        let Some(function) = ways.way(at).function.filter(|&function| one_sided(function)) else { continue };
+        *totals.entry(function).or_default() += larger(ways.way(at).total);
+        for way in ways.callees(at).iter().map(|&callee| ways.way(callee)) {
+            let Some(callee) = way.function else { continue };
+            let sum = below.entry((function, callee)).or_default();
+            *sum = (sum.0 + larger(way.calls), sum.1 + larger(way.total));
+        }
+    }
+    let mut old: HashMap<usize, f64> = HashMap::new();
+    for ((function, callee), (calls, total)) in below {
+        let Some(row) = diff.functions.get(callee) else { continue };
+        if difference(row, Metric::Calls).abs() < calls * 0.5 {
+            *old.entry(function).or_default() += total;
+        }
+    }
+    old.into_iter().filter(|(function, time)| *time > totals[function] * 0.6).map(|(function, _)| function).collect()
 }
 
 /// How much of the time below a way is really new: of each function there what it differs by over the whole boot, with

@@ -55,16 +55,22 @@ impl Teller<'_, '_> {
         let level = self.level(phase).map_or(0.0, |row| difference(row, Metric::Time));
         let most = level * cause.effect > 0.0 && cause.effect.abs() >= level.abs() * 0.5;
         let amount = if most { level } else { cause.effect };
-        // Sentences about self time say how much it is.
+        // Sentences about self time and waits say how much it is.
         let same = (amount / cause.effect - 1.0).abs() < 0.1;
-        let rest = if same || matches!(cause.what, What::Own { .. }) { String::new() } else { format!(", {}", self.words.signed(Metric::Time, cause.effect)) };
+        let rest = if same || matches!(cause.what, What::Own { .. } | What::Waits { .. }) {
+            String::new()
+        } else {
+            format!(", {}", self.words.signed(Metric::Time, cause.effect))
+        };
         let shown = self.words.time(amount);
         let changed = time.changed || self.diff.basis == Basis::TooFew;
         let told = changed && amount * time.difference > 0.0 && amount.abs() <= time.difference.abs() * 1.05;
         if told {
             format!("; {shown} of it in level {}: {clause}{rest}", phase.name())
-        } else {
+        } else if most {
             format!("; level {} is {shown} {}: {clause}{rest}", phase.name(), slower(amount))
+        } else {
+            format!("; {shown} {} in level {}: {clause}", slower(amount), phase.name())
         }
     }
 

@@ -189,6 +189,23 @@ fn a_wrapper_around_old_work_is_no_cause() {
 }
 
 #[test]
+fn a_new_caller_of_all_threads_is_no_cause_though_they_do_more() {
+    // As ret_from_fork became C: what threads do is below it now, and one of them does more.
+    let diff = Sketch::new(Basis::Exact)
+        .way("user;kthread", (9.0, 0.0), (1e6, 0.0))
+        .way("user;kthread;test_one", (9.0, 0.0), (9e6, 0.0))
+        .way("user;kthread;test_other", (9.0, 0.0), (30e6, 0.0))
+        .way("user;ret_from_fork", (0.0, 9.0), (0.0, 1e3))
+        .way("user;ret_from_fork;kthread", (0.0, 9.0), (0.0, 1e6))
+        .way("user;ret_from_fork;kthread;test_one", (0.0, 90.0), (0.0, 90e6))
+        .way("user;ret_from_fork;kthread;test_other", (0.0, 9.0), (0.0, 10e6))
+        .build();
+    let told = headline(&diff);
+    assert!(told[0].contains("`test_one` called 81 times more (9 -> 90)"), "{told:#?}");
+    assert!(told[1].contains("20.0 ms faster: `test_other` itself takes 20.0 ms less"), "{told:#?}");
+}
+
+#[test]
 fn a_function_that_is_slower_everywhere_is_told_once() {
     let mut sketch = Sketch::new(Basis::Exact);
     for caller in ["a", "b", "c", "d"] {

@@ -117,19 +117,15 @@ fn waited(boot: &Boot) -> f64 {
 pub fn doubts(a: &[Boot], b: &[Boot], rows: &Rows, basis: Basis, options: &Options) -> (Vec<String>, Option<usize>) {
     let mut said = Vec::new();
     let mut needed = None;
-    match basis {
-        Basis::Exact => {}
-        Basis::TooFew => {
-            let least = enough(options.level);
-            needed = Some(least);
-            said.push(format!(
-                "{} on side A and {} on side B are too few to tell a change from chance: differences are shown, and none \
+    if basis == Basis::TooFew {
+        let least = enough(options.level);
+        needed = Some(least);
+        said.push(format!(
+            "{} on side A and {} on side B are too few to tell a change from chance: differences are shown, and none \
                  is called a change; {least} on each side would do, or one deterministic boot (record --deterministic)",
-                count(a.len()),
-                count(b.len())
-            ));
-        }
-        Basis::Tested => {}
+            count(a.len()),
+            count(b.len())
+        ));
     }
     if basis != Basis::Exact {
         noise(a, b, &rows.boot, options, &mut said, &mut needed);

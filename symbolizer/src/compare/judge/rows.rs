@@ -116,6 +116,9 @@ fn values(all: Vec<f64>) -> Values {
     Values { all, mean, sd }
 }
 
+/// What initcalls have in common that are one: name, module and kind, or less.
+type Names = (String, String, String);
+
 /// Initcalls with their partners: the same name, module and kind; then the same name and module, then the same name,
 /// if there is one of each.
 fn initcalls(
@@ -130,7 +133,7 @@ fn initcalls(
         module: key.module.clone(),
         kind: key.kind.clone(),
     };
-    let keys: [fn(&InitcallKey) -> (String, String, String); 4] = [
+    let keys: [fn(&InitcallKey) -> Names; 4] = [
         |key| (key.name.clone(), key.module.clone(), key.kind.clone()),
         |key| (bare_name(&key.name).to_owned(), String::new(), key.kind.clone()),
         |key| (bare_name(&key.name).to_owned(), key.module.clone(), String::new()),

@@ -121,6 +121,8 @@ struct Family<'f> {
     means: Vec<f64>,
     /// Of each figure: the sum of squares of what is in `columns`.
     squares: Vec<f64>,
+    /// Of each figure: what matters, and its slack.
+    limits: Vec<(Smallest, f64)>,
     /// Of each figure as it is: how clear the difference is; the second is 0 for those that do not matter.
     observed: Vec<(f64, f64)>,
 }
@@ -141,6 +143,7 @@ impl<'f> Family<'f> {
             columns: Vec::new(),
             means: Vec::new(),
             squares: Vec::new(),
+            limits: Vec::new(),
             observed: Vec::new(),
         };
         family.fill();
@@ -161,6 +164,7 @@ impl<'f> Family<'f> {
     /// Columns in the order of the figures.
     fn fill(&mut self) {
         let figures: Vec<&Figure> = self.order.iter().map(|&number| &self.figures[number]).collect();
+        self.limits = figures.iter().map(|figure| (figure.smallest, figure.slack)).collect();
         self.means = figures.iter().map(|figure| super::mean_and_sd(&figure.values).0).collect();
         self.columns = (0..self.boots)
             .map(|boot| figures.iter().zip(&self.means).map(|(figure, mean)| figure.values[boot] - mean).collect())
@@ -181,13 +185,13 @@ impl<'f> Family<'f> {
         let parts = 1.0 / a + 1.0 / b;
         let freedom = a + b - 2.0;
         for (at, clear) in clear.iter_mut().enumerate() {
-            let figure = &self.figures[self.order[at]];
+            let (smallest, slack) = self.limits[at];
             let sum = sums[at];
             // All values less their mean add up to nothing: the sum of B is that of A, negative.
             let (mean_a, mean_b) = (self.means[at] + sum / a, self.means[at] - sum / b);
             let variance = (self.squares[at] - sum * sum * parts).max(0.0) / freedom;
-            let t = (mean_b - mean_a).abs() / ((variance * parts).sqrt() + figure.slack);
-            *clear = (t, if figure.smallest.reached(mean_a, mean_b) { t } else { 0.0 });
+            let t = (mean_b - mean_a).abs() / ((variance * parts).sqrt() + slack);
+            *clear = (t, if smallest.reached(mean_a, mean_b) { t } else { 0.0 });
         }
     }
 
@@ -265,7 +269,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -276,7 +280,7 @@ impl Random {
     /// One below `end`, which is more than 0.
     pub fn below(&mut self, end: u64) -> u64 {
         // Of 2^64 values a part of `end` / 2^64 is more likely: nothing to be seen.
-        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
+        ((u128::from(self.draw()) * u128::from(end)) >> 64) as u64
     }
 }
 

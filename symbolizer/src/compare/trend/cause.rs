@@ -54,7 +54,10 @@ fn functions(boot: &Boot) -> Vec<(&str, [f64; 2])> {
     .collect()
 }
 
-fn mean(boots: &[Boot], read: fn(&Boot) -> Vec<(&str, [f64; 2])>) -> Figures {
+/// Names with time and calls.
+type Named<'a> = Vec<(&'a str, [f64; 2])>;
+
+fn mean(boots: &[Boot], read: fn(&Boot) -> Named<'_>) -> Figures {
     let mut sums = Figures::new();
     for boot in boots {
         for (name, [time, calls]) in read(boot) {
