@@ -97,7 +97,9 @@ pub fn key(kernel: &Path) -> String {
     let told = kernel.metadata().ok().and_then(|told| Some((told.len(), told.modified().ok()?)));
     let when = told.map(|(size, time)| (size, time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default()));
     match when {
-        Some((size, time)) => format!("{} ({size} bytes, {}.{:09})", kernel.display(), time.as_secs(), time.subsec_nanos()),
+        Some((size, time)) => {
+            format!("{} ({size} bytes, {}.{:09})", kernel.display(), time.as_secs(), time.subsec_nanos())
+        }
         None => kernel.display().to_string(),
     }
 }
