@@ -249,7 +249,8 @@ fn remove_half_written(directory: &Path, since: SystemTime, depth: usize) {
     for entry in entries.flatten() {
         let Ok(told) = entry.metadata() else { continue };
         if told.is_dir() {
-            if depth < DEPTH {
+            // Kconfig renames what it writes there; without its list of what was on, make would build all again.
+            if depth < DEPTH && !entry.path().ends_with("include/config") {
                 remove_half_written(&entry.path(), since, depth + 1);
             }
         } else if told.is_file() && told.modified().is_ok_and(|modified| modified >= since) {
@@ -343,8 +344,11 @@ mod tests {
         File::options().write(true).open(&old).and_then(|file| file.set_modified(past)).expect("a time");
         File::create(objects.join(UNDER_WAY)).expect("written");
         std::fs::write(objects.join("fs/half.o"), "ha").expect("written");
+        let listed = objects.join("include/config/auto.conf");
+        std::fs::create_dir_all(objects.join("include/config")).expect("a directory");
+        std::fs::write(&listed, "whole").expect("written");
         build.run(&mut run).expect("it builds");
-        assert!(old.exists() && !objects.join("fs/half.o").exists());
+        assert!(old.exists() && listed.exists() && !objects.join("fs/half.o").exists());
         assert_eq!(std::fs::read_to_string(objects.join("vmlinux")).expect("there"), "whole");
     }
 

@@ -150,7 +150,9 @@ fn modules_of_the_symbolizer_look_where_data_comes_from() {
             );
         }
         for (modules, words) in UNKNOWN {
-            for word in words.iter().filter(|_| modules.contains(&module)) {
+            // The file of a kept boot is compare's own, and has nothing of a trace's bytes.
+            let own = |word: &str| word == "zstd::" && path.ends_with("compare/kept.rs");
+            for word in words.iter().filter(|word| modules.contains(&module) && !own(word)) {
                 assert!(!code.contains(word), "{}: {module} must not know {word}", path.display());
             }
         }

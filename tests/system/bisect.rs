@@ -26,14 +26,22 @@ fn search(name: &str) -> (Found, ranges::Steps) {
     (found, steps)
 }
 
-#[test]
-fn a_delay_in_a_probe_in_the_first_commit_of_the_range() {
-    search("probe");
-}
-
 /// The next commit does not build, and the one after it has what this one has.
 #[test]
 fn an_init_of_level_fs_that_became_quadratic() {
     let (_, steps) = search("quadratic");
     assert!(steps.skipped > 0, "nobody looked at the commit that does not build: {steps:?}");
+}
+
+/// Two commits behind one that panics.
+#[test]
+fn a_function_that_is_called_a_thousand_times_more() {
+    let (_, steps) = search("calls");
+    assert!(steps.skipped > 0, "nobody looked at the commit that does not boot: {steps:?}");
+}
+
+/// It costs nothing: what has changed is when.
+#[test]
+fn an_initcall_that_moved_to_an_earlier_level_in_the_last_commit() {
+    search("earlier");
 }

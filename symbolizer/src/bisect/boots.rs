@@ -46,11 +46,19 @@ pub struct Booter<'a> {
     pub read: &'a Reader<'a>,
 }
 
+/// A reason that begins so is none of the kernel's: it may have booted.
+pub const UNREAD: &str = "its trace cannot be read: ";
+
+/// A reason for that there is no boot, as the user is told it.
+pub fn told(why: &str) -> String {
+    if why.starts_with(UNREAD) { why.to_owned() } else { format!("does not boot: {why}") }
+}
+
 /// What became of a boot.
 pub enum Outcome {
     /// It reached its power-off.
     Boot(Box<Boot>),
-    /// It did not: the reason in a line.
+    /// It did not, or its trace cannot be read ([`UNREAD`]): the reason in a line.
     No(String),
 }
 
@@ -90,9 +98,28 @@ impl Booter<'_> {
         if trace.exists() {
             std::fs::remove_dir_all(&trace).map_err(BisectError::io("remove", &trace))?;
         }
-        let file = File::create(&log).map_err(BisectError::io("write", &log))?;
+        let outcome = self.record(vmlinux, name, (&trace, &log), limit, hands);
+        if !self.keep_traces {
+            let _ = std::fs::remove_dir_all(&trace);
+        }
+        // A full disk is no property of a kernel.
+        if let Ok(Outcome::No(_)) = outcome {
+            room(dir)?;
+        }
+        outcome
+    }
+
+    fn record(
+        &self,
+        vmlinux: &Path,
+        name: &str,
+        (trace, log): (&Path, &Path),
+        limit: Duration,
+        hands: &Hands,
+    ) -> Result<Outcome, BisectError> {
+        let file = File::create(log).map_err(BisectError::io("write", log))?;
         let mut command = Command::new(&self.symbolize);
-        command.arg("record").arg("--vmlinux").arg(vmlinux).arg("-o").arg(&trace);
+        command.arg("record").arg("--vmlinux").arg(vmlinux).arg("-o").arg(trace);
         command.arg("--append").arg(&self.append).arg("--timeout").arg(limit.as_secs().max(1).to_string());
         if let Some(initrd) = &self.initrd {
             command.arg("--initrd").arg(initrd);
@@ -101,7 +128,7 @@ impl Booter<'_> {
             command.arg("--deterministic");
         }
         command.args(&self.record).arg("--").args(&self.command);
-        command.stdout(file.try_clone().map_err(BisectError::io("write", &log))?).stderr(file);
+        command.stdout(file.try_clone().map_err(BisectError::io("write", log))?).stderr(file);
         let status = match hands.run(&mut command, Some(limit + GRACE)) {
             Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
                 return Ok(Outcome::No(format!("the recorder did not end within {} s", (limit + GRACE).as_secs())));
@@ -109,32 +136,30 @@ impl Booter<'_> {
             other => other.map_err(BisectError::io("run", &self.symbolize))?,
         };
         if !status.success() {
-            room(dir)?;
-            return Ok(Outcome::No(last_line(&log)));
+            return Ok(Outcome::No(last_line(log)));
         }
-        let outcome = self.kept(&trace, vmlinux, name, &log);
-        if !self.keep_traces {
-            let _ = std::fs::remove_dir_all(&trace);
-        }
-        outcome
+        Ok(self.kept(trace, vmlinux, name, log))
     }
 
-    fn kept(&self, trace: &Path, vmlinux: &Path, name: &str, log: &Path) -> Result<Outcome, BisectError> {
-        let failed = |why: String| BisectError::Trace { trace: trace.to_owned(), why };
-        let meta = Meta::read(trace).map_err(|error| failed(error.to_string()))?;
+    fn kept(&self, trace: &Path, vmlinux: &Path, name: &str, log: &Path) -> Outcome {
+        let unread = |why: String| Outcome::No(format!("{UNREAD}{}", printable(&why)));
+        let meta = match Meta::read(trace) {
+            Ok(meta) => meta,
+            Err(error) => return unread(error.to_string()),
+        };
         match &meta.ended {
             Some(Ended::PowerOff) => {}
             Some(Ended::Stopped { detail } | Ended::Died { detail }) => {
-                return Ok(Outcome::No(format!("{}: {}", printable(detail), last_phase(&meta))));
+                return Outcome::No(format!("{}: {}", printable(detail), last_phase(&meta)));
             }
-            None => return Ok(Outcome::No("the recording has no end".to_owned())),
+            None => return Outcome::No("the recording has no end".to_owned()),
         }
         // A panic with panic=-1 and QEMU's -no-reboot looks like a power-off from outside.
         if !meta.phases.iter().any(|(name, _)| name == bootlevel::Phase::Shutdown.name()) {
             let said = panic_of(log).unwrap_or_else(|| "it did not power off by itself".to_owned());
-            return Ok(Outcome::No(format!("{said}: {}", last_phase(&meta))));
+            return Outcome::No(format!("{said}: {}", last_phase(&meta)));
         }
-        (self.read)(trace, vmlinux, name).map(|boot| Outcome::Boot(Box::new(boot))).map_err(failed)
+        (self.read)(trace, vmlinux, name).map_or_else(unread, |boot| Outcome::Boot(Box::new(boot)))
     }
 }
 
@@ -158,4 +183,45 @@ fn last_line(log: &Path) -> String {
     let text = tail(log, 20);
     let line = text.lines().rev().find(|line| line.starts_with("symbolize: ")).or_else(|| text.lines().last());
     printable(line.unwrap_or("it said nothing").trim()).chars().take(SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Arc;
+
+    #[test]
+    fn no_way_out_leaves_a_trace_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let symbolize = dir.path().join("record.sh");
+        let read: &Reader<'_> = &|_, _, _| Err("not reached".to_owned());
+        // The output is the fifth word of the command.
+        for (end, why) in [("exit 1", "no guest"), ("exit 0", UNREAD), ("sleep 100", "did not end within")] {
+            let script = format!("#!/bin/sh\nmkdir \"$5\"; echo symbolize: no guest; {end}\n");
+            std::fs::write(&symbolize, script).unwrap();
+            std::fs::set_permissions(&symbolize, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let booter = Booter {
+                symbolize: symbolize.clone(),
+                append: String::new(),
+                initrd: None,
+                deterministic: true,
+                record: Vec::new(),
+                command: vec!["qemu".into()],
+                keep_traces: end == "exit 1",
+                read,
+            };
+            let hands = Hands::new(Arc::default(), dir.path());
+            if end.starts_with("sleep") {
+                let stopped = Hands::new(Arc::new(1.into()), dir.path());
+                let stop = booter.boot(Path::new("vmlinux"), "a", (dir.path(), 1), Duration::ZERO, &stopped);
+                assert!(matches!(stop, Err(BisectError::Stopped)));
+            } else {
+                let outcome = booter.boot(Path::new("vmlinux"), "a", (dir.path(), 1), Duration::ZERO, &hands);
+                let Ok(Outcome::No(said)) = outcome else { panic!("no boot") };
+                assert!(said.contains(why), "{said}");
+            }
+            assert_eq!(dir.path().join("trace-1").exists(), booter.keep_traces);
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::hash::Hasher as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use kernel_config::build::{Build, BuildError, Config, tail};
 
@@ -71,6 +71,9 @@ impl Builder {
                 match build.run(&mut |command| hands.run(command, None)) {
                     Ok(vmlinux) => vmlinux,
                     Err(BuildError::Io { action, path, source }) => return Err(BisectError::io(action, &path)(source)),
+                    Err(BuildError::Make { status, .. }) if was_killed(status, &log) => {
+                        return Err(BisectError::Killed { log });
+                    }
                     Err(error) if error.is_of_source() => return no(&log, &error, dir),
                     Err(error) => return Err(error.into()),
                 }
@@ -86,8 +89,9 @@ impl Builder {
                 match status.code() {
                     Some(0) => {}
                     // It is not there, or may not be run: of no commit can anything be told.
-                    Some(126 | 127) | None => return Err(BisectError::Command { option: "build", status, log }),
-                    Some(_) => return no(&log, &status, dir),
+                    Some(126 | 127) => return Err(BisectError::Command { option: "build", status, log }),
+                    _ if was_killed(status, &log) => return Err(BisectError::Killed { log }),
+                    _ => return no(&log, &status, dir),
                 }
                 tree.join(&self.vmlinux)
             }
@@ -101,9 +105,25 @@ impl Builder {
         // The next build will write over it.
         let (fresh, kept) = (dir.join("vmlinux.tmp"), dir.join("vmlinux"));
         std::fs::copy(&vmlinux, &fresh).map_err(BisectError::io("copy to", &fresh))?;
-        std::fs::rename(&fresh, &kept).map_err(BisectError::io("write", &kept))?;
+        // The objects it could be made of again will have changed.
+        let whole = File::open(&fresh).and_then(|file| file.sync_all());
+        whole.and_then(|()| std::fs::rename(&fresh, &kept)).map_err(BisectError::io("write", &kept))?;
         Ok(Made::Kernel(kept))
     }
+}
+
+/// Whether something of the build was killed, for want of memory most likely: that is no property of a commit.
+fn was_killed(status: ExitStatus, log: &Path) -> bool {
+    // A shell says 128 and the signal.
+    let by_signal = status.code().is_none_or(|code| code > 128);
+    let said = |line: &str| {
+        let line = line.trim_end();
+        line.ends_with("Killed")
+            || line.contains("Killed signal terminated program")
+            || line.contains("virtual memory exhausted")
+            || line.contains("Cannot allocate memory")
+    };
+    by_signal || tail(log, 200).lines().any(said)
 }
 
 /// It does not build: in a line, why.
@@ -128,4 +148,31 @@ pub fn room(dir: &Path) -> Result<(), BisectError> {
         return Err(BisectError::NoRoom { path: dir.to_owned(), mib: LEAST_MIB });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_compiler_that_was_killed_tells_nothing_of_the_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let candidate = Candidate { id: "step".to_owned(), title: String::new() };
+        let build = |text: &str| {
+            let how = How::Command(text.to_owned());
+            let builder = Builder { how, objects: dir.path().join("o"), vmlinux: PathBuf::from("vmlinux"), jobs: 1 };
+            builder.build(dir.path(), &candidate, dir.path(), &Hands::new(Arc::default(), dir.path()))
+        };
+        assert!(matches!(build("echo 'a.c:1:2: error: no such thing' >&2; exit 2"), Ok(Made::No(_))));
+        for killed in [
+            "echo 'gcc: fatal error: Killed signal terminated program cc1' >&2; exit 2",
+            "echo 'make: *** [Makefile:1: vmlinux] Killed' >&2; exit 2",
+            "kill -9 $$",
+            "sh -c 'kill -9 $$'; exit $?",
+        ] {
+            let error = build(killed).unwrap_err();
+            assert!(matches!(error, BisectError::Killed { .. }), "{killed}: {error}");
+        }
+    }
 }

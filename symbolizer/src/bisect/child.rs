@@ -55,7 +55,10 @@ impl Hands {
         let mut child = command.env(MARK, &self.work).stdin(Stdio::null()).process_group(0).spawn()?;
         let began = Instant::now();
         loop {
-            if let Some(status) = child.try_wait()? {
+            if has_ended(&child)? {
+                // What it has left running would work on for nobody. Before its ID is free for another one.
+                let _ = rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL);
+                let status = child.wait()?;
                 // It may have been the user's Ctrl-C that has ended it.
                 return if self.stopped() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(status) };
             }
@@ -73,7 +76,7 @@ impl Hands {
         // All may have ended by themselves: then there is nothing to end.
         let _ = rustix::process::kill_process_group(group, Signal::TERM);
         let began = Instant::now();
-        while child.try_wait()?.is_none() {
+        while !has_ended(child)? {
             if began.elapsed() > PATIENCE || self.stop.load(Ordering::Relaxed) > 1 {
                 break;
             }
@@ -102,6 +105,13 @@ impl Hands {
             thread::sleep(LOOK * 5);
         }
     }
+}
+
+/// Whether it has; it is not waited for, so that its ID and its group's stay its own.
+fn has_ended(child: &Child) -> io::Result<bool> {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    Ok(waitid(WaitId::Pid(Pid::from_child(child)), look)?.is_some())
 }
 
 /// Processes with our mark and this directory in it.
@@ -135,6 +145,8 @@ mod tests {
         let stop = Arc::new(AtomicUsize::new(0));
         let hands = Hands::new(Arc::clone(&stop), dir.path());
         assert_eq!(hands.run(&mut shell("exit 7"), None).unwrap().code(), Some(7));
+        // Nor does one that ends by itself.
+        assert_eq!(hands.run(&mut shell("sleep 1000 & exit 3"), None).unwrap().code(), Some(3));
         let limit = Some(Duration::from_millis(50));
         let late = hands.run(&mut shell("sleep 1000 & sleep 1000"), limit).unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);

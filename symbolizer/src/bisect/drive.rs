@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use super::BisectError;
+use super::boots;
 use super::measure::{Measure, Measured};
 use super::search::{Candidate, Mark, Next, steps};
 use super::verdict::{By, Judge, Verdict};
@@ -66,6 +67,12 @@ pub fn run(measure: &mut Measure<'_>, plan: &Plan) -> Result<Found, BisectError>
     };
     count_time(measure, began);
     let saved = measure.work.save();
+    // Who was stopped goes on; else the user's checkout goes back to where it was.
+    if !matches!(found, Ok(_) | Err(BisectError::Stopped))
+        && let Err(error) = measure.search.finish()
+    {
+        measure.line(&error.to_string());
+    }
     match &found {
         Err(BisectError::Stopped) => measure.line("stopped; the same command goes on from here"),
         Err(error) => measure.work.log(&format!("ended: {error}")),
@@ -175,17 +182,18 @@ fn ends(
         both.push(match measured {
             Measured::Boots(boots) => boots,
             Measured::NotBuilt(why) => return Err(BisectError::EndNotBuilt { end, name, why }),
-            Measured::NotBooted(why) => return Err(BisectError::EndNotBooted { end, name, why }),
+            Measured::NotBooted(why) => return Err(end_lost(end, name, why)),
         });
     }
-    let judge = Judge::new(&plan.by, &both[0], &both[1], &plan.options)?;
+    let counted: Vec<&[Boot]> = both.iter().map(|all| last(all, boots)).collect();
+    let judge = Judge::new(&plan.by, counted[0], counted[1], &plan.options)?;
     // A command has its own mind of the ends.
-    for (candidate, boots, wanted) in [(good, &both[0], Verdict::Good), (bad, &both[1], Verdict::Bad)] {
+    for (candidate, counted, wanted) in [(good, counted[0], Verdict::Good), (bad, counted[1], Verdict::Bad)] {
         if !matches!(plan.by, By::Test(_)) {
             break;
         }
         let (files, dir) = (measure.files(candidate)?, measure.work.commit(candidate)?);
-        let verdict = judge.judge(boots, &files, &dir, &measure.hands)?;
+        let verdict = judge.judge(counted, last(&files, boots), &dir, &measure.hands)?;
         if verdict != wanted {
             return Err(BisectError::NoDifference(format!(
                 "--test: the command says {verdict:?} of the {wanted:?} end, {}; see {}",
@@ -195,6 +203,19 @@ fn ends(
         }
     }
     Ok(judge)
+}
+
+/// The last so many.
+fn last<T>(all: &[T], count: usize) -> &[T] {
+    &all[all.len().saturating_sub(count)..]
+}
+
+/// Without an end there is nothing to search.
+fn end_lost(end: &'static str, name: String, why: String) -> BisectError {
+    match why.starts_with(boots::UNREAD) {
+        true => BisectError::EndNotRead { end, name, why },
+        false => BisectError::EndNotBooted { end, name, why },
+    }
 }
 
 /// What a candidate is like, and why if that cannot be told.
@@ -212,14 +233,15 @@ fn test(
         let boots = if measure.booter.deterministic {
             measure.rounds(&[(candidate, wanted)])?.pop()
         } else {
-            // The machine may not be as fast as an hour ago: both ends are booted beside it.
+            // The machine may not be as fast as an hour ago: both ends are booted beside it, and only those boots
+            // count.
             let missing = wanted.saturating_sub(measure.have(candidate)?);
             let (a, b) = (measure.have(good)? + missing, measure.have(bad)? + missing);
             let measured = measure.rounds(&[(candidate, wanted), (good, a), (bad, b)])?;
             let mut measured = measured.into_iter();
             let boots = measured.next();
             if let (Some(Measured::Boots(good)), Some(Measured::Boots(bad))) = (measured.next(), measured.next())
-                && let Ok(again) = Judge::new(&plan.by, &good, &bad, &plan.options)
+                && let Ok(again) = Judge::new(&plan.by, last(&good, wanted), last(&bad, wanted), &plan.options)
             {
                 *judge = again;
             }
@@ -228,7 +250,7 @@ fn test(
         let boots = match boots {
             Some(Measured::Boots(boots)) => boots,
             Some(Measured::NotBuilt(why)) => return Ok((Mark::Skip, format!("does not build: {why}"))),
-            Some(Measured::NotBooted(why)) => return Ok((Mark::Skip, format!("does not boot: {why}"))),
+            Some(Measured::NotBooted(why)) => return Ok((Mark::Skip, boots::told(&why))),
             None => return Ok((Mark::Skip, "was not booted".to_owned())),
         };
         let (files, dir) = (measure.files(candidate)?, measure.work.commit(candidate)?);
@@ -288,7 +310,7 @@ fn boots_of(measure: &mut Measure<'_>, candidate: &Candidate, boots: usize) -> R
     match measure.rounds(&[(candidate, boots)])?.pop() {
         Some(Measured::Boots(boots)) => Ok(boots),
         Some(Measured::NotBuilt(why)) => Err(BisectError::EndNotBuilt { end: "last", name: name(candidate), why }),
-        Some(Measured::NotBooted(why)) => Err(BisectError::EndNotBooted { end: "last", name: name(candidate), why }),
+        Some(Measured::NotBooted(why)) => Err(end_lost("last", name(candidate), why)),
         None => Err(BisectError::Range("there is nothing to compare with".to_owned())),
     }
 }

@@ -29,6 +29,9 @@ pub enum BisectError {
     /// Another one works there.
     #[error("{}: another bisection works in this directory; wait for it, or name another with --work", .0.display())]
     Busy(PathBuf),
+    /// The directory has files that are none of ours.
+    #[error("{}: this directory has files, and no bisection has made them; name an empty or new one with --work", .0.display())]
+    Foreign(PathBuf),
     /// The directory has another search, which is not at its end.
     #[error("{}: here is an unfinished bisection of something else:\n{there}\nGo on with that by its own command, forget it with --restart (what was built and booted stays), or name another directory with --work", work.display())]
     Unfinished {
@@ -68,23 +71,31 @@ pub enum BisectError {
         /// Why.
         why: String,
     },
+    /// An end boots, and nothing can be said of it.
+    #[error("the {end} end, {name}: {why}")]
+    EndNotRead {
+        /// `good` or `bad`.
+        end: &'static str,
+        /// Which.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// The ends are alike: there is nothing to search for.
     #[error("{0}")]
     NoDifference(String),
     /// The build cannot begin.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// The build has not come to its own end.
+    #[error("the build was killed, for want of memory most likely (see {}); with fewer --jobs the same command goes on", log.display())]
+    Killed {
+        /// What it said.
+        log: PathBuf,
+    },
     /// A kept boot cannot be read.
     #[error(transparent)]
     Kept(#[from] KeptError),
-    /// A trace cannot be read.
-    #[error("{}: cannot make a kept boot of this trace: {why}", trace.display())]
-    Trace {
-        /// The trace.
-        trace: PathBuf,
-        /// Why.
-        why: String,
-    },
     /// The boots must not be compared.
     #[error("{0}")]
     Refused(String),

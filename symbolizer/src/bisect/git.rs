@@ -70,6 +70,13 @@ impl Git {
             Place::Own(path) => path.clone(),
             Place::Here => tree.to_owned(),
         };
+        if let Place::Own(path) = &place
+            && let (Ok(path), Ok(tree)) = (path.canonicalize(), tree.canonicalize())
+            && path == tree
+        {
+            let text = "commits would be checked out in the repository itself; name another directory with --work";
+            return Err(BisectError::Range(format!("{}: {text}", tree.display())));
+        }
         let was_at = log.with_file_name("checkout-was-at");
         Ok(Git { tree: tree.to_owned(), checkout, place, builder, good, bad, log: log.to_owned(), was_at })
     }
@@ -80,43 +87,116 @@ impl Git {
 
     /// The checkout is there and may be worked in.
     fn prepare(&self) -> Result<(), BisectError> {
-        let Place::Own(path) = &self.place else {
-            if !self.was_at.exists() {
-                if self.git_path("BISECT_START")?.exists() {
-                    let text = "a bisection is under way in this checkout; end it (git bisect reset), or work without --in-place";
-                    return Err(BisectError::Range(format!("{}: {text}", self.tree.display())));
-                }
-                let changed = self.git(&["status", "--porcelain", "--untracked-files=no"])?;
-                if let Some(first) = changed.lines().next() {
-                    let text = "has changes that are not committed";
-                    let more = "commit or stash them, or work without --in-place";
-                    return Err(BisectError::Range(format!(
-                        "{}: {text} ({}); {more}",
-                        self.tree.display(),
-                        printable(first)
-                    )));
-                }
-                let branch = self.git(&["symbolic-ref", "--quiet", "--short", "HEAD"]);
-                let at = branch.or_else(|_| self.git(&["rev-parse", "HEAD"]))?;
-                std::fs::write(&self.was_at, at).map_err(BisectError::io("write", &self.was_at))?;
-            }
+        match &self.place {
+            Place::Own(path) => self.prepare_own(path),
+            Place::Here => self.prepare_here(),
+        }
+    }
+
+    /// The user's checkout: only without changes, and where it was is noted.
+    fn prepare_here(&self) -> Result<(), BisectError> {
+        let refuse = |text: &str| Err(BisectError::Range(format!("{}: {text}", self.tree.display())));
+        if self.was_at.exists() && self.was()?.is_none() {
+            let text = "says where another checkout was, which is still to go back there; name another --work";
+            return Err(BisectError::Range(format!("{}: {text}", self.was_at.display())));
+        }
+        if self.git_path("BISECT_START")?.exists() && !(self.was_at.exists() && self.bisects_ours()) {
+            return refuse(
+                "a bisection is under way in this checkout; end it (git bisect reset), or work without --in-place",
+            );
+        }
+        let changed = self.git(&["status", "--porcelain", "--untracked-files=no"])?;
+        if let Some(first) = changed.lines().next() {
+            let text = "has changes that are not committed";
+            let more = "commit or stash them, or work without --in-place";
+            return refuse(&format!("{text} ({}); {more}", printable(first)));
+        }
+        if self.was_at.exists() {
             return Ok(());
+        }
+        let branch = self.git(&["symbolic-ref", "--quiet", "--short", "HEAD"]);
+        let at = branch.or_else(|_| self.git(&["rev-parse", "HEAD"]))?;
+        super::work::write(&self.was_at, format!("{at}\n{}\n", self.tree.display()).as_bytes())
+    }
+
+    /// Where the user's checkout was before us, if that was noted and of this one.
+    fn was(&self) -> Result<Option<String>, BisectError> {
+        let text = match std::fs::read_to_string(&self.was_at) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(BisectError::io("read", &self.was_at))?,
         };
-        if call(path, &["rev-parse", "--verify", "HEAD"]).is_ok() && path.join(".git").is_file() {
-            // Nobody else works there: a lock is of one that was killed.
-            let _ = std::fs::remove_file(self.git_path("index.lock")?);
-            return self.git(&["reset", "--hard", "--quiet"]).map(drop);
+        let (at, tree) = text.split_once('\n').unwrap_or((&text, ""));
+        Ok((Path::new(tree.trim_end_matches('\n')) == self.tree).then(|| at.to_owned()))
+    }
+
+    /// Whether the bisection that is under way in the checkout has our ends, and was begun as we do.
+    fn bisects_ours(&self) -> bool {
+        let Ok(log) = self.git(&["bisect", "log"]) else { return false };
+        let said = log.lines().filter(|line| !line.starts_with('#')).map(str::trim_end);
+        let ours = ["git bisect start", &format!("git bisect bad {}", self.bad.id)].map(str::to_owned);
+        said.zip(ours.iter().chain([&format!("git bisect good {}", self.good.id)])).all(|(said, ours)| said == ours)
+    }
+
+    /// A worktree at this path: the one that is there, if it is ours, or a new one.
+    fn prepare_own(&self, path: &Path) -> Result<(), BisectError> {
+        if path.symlink_metadata().is_ok() {
+            if self.owns(path) {
+                // Nobody else works there: a lock is of one that was killed.
+                let _ = std::fs::remove_file(self.git_path("index.lock")?);
+                return self.git(&["reset", "--hard", "--quiet"]).map(drop);
+            }
+            self.clear_half_made(path)?;
         }
-        // What a killed one has left half made.
-        if path.exists() {
-            std::fs::remove_dir_all(path).map_err(BisectError::io("remove", path))?;
-        }
-        call(&self.tree, &["worktree", "prune"])?;
+        let marker = marker(path);
+        super::work::write(&marker, b"The directory tree beside this file was made by symbolize bisect.\n")?;
         let to = path.to_str().ok_or_else(|| BisectError::Range(format!("{}: not UTF-8", path.display())))?;
-        // Twice forced: also if git still has it in its list as locked, which it is while it is being made.
+        // Twice forced: also if git still has it in its list, as missing, or as locked, which it is while it is being
+        // made. Never prune: there may be worktrees of the user on a disk that is not here now.
         let add = ["worktree", "add", "--force", "--force", "--detach", "--no-checkout", "--quiet", to, &self.good.id];
         call(&self.tree, &add)?;
         self.git(&["reset", "--hard", "--quiet"]).map(drop)
+    }
+
+    /// Whether this is a worktree that we have made, of the user's repository, and whole.
+    fn owns(&self, path: &Path) -> bool {
+        let common = |tree: &Path| {
+            let dir = call(tree, &["rev-parse", "--git-common-dir"]).ok()?;
+            tree.join(dir).canonicalize().ok()
+        };
+        // Without a .git of its own it may lie in a repository of the user, which git would find.
+        let whole = marker(path).is_file() && !path.is_symlink() && path.join(".git").is_file();
+        whole && call(path, &["rev-parse", "--verify", "HEAD"]).is_ok() && {
+            let ours = common(&self.tree);
+            ours.is_some() && common(path) == ours
+        }
+    }
+
+    /// Removes what one that was killed has left half made, and nothing else.
+    fn clear_half_made(&self, path: &Path) -> Result<(), BisectError> {
+        let foreign = || {
+            let text = "this is not a worktree that bisect has made of";
+            let more = "move it away, or name another directory with --work";
+            BisectError::Range(format!("{}: {text} {}; {more}", path.display(), self.tree.display()))
+        };
+        if !marker(path).is_file() || path.is_symlink() || !path.is_dir() {
+            return Err(foreign());
+        }
+        // Nothing is checked out before it is whole: there is no more than this file.
+        let link = path.join(".git");
+        if let Ok(text) = std::fs::read_to_string(&link) {
+            let common = call(&self.tree, &["rev-parse", "--git-common-dir"])?;
+            let common = self.tree.join(common);
+            let common = common.canonicalize().map_err(BisectError::io("find", &common))?;
+            let of = Path::new(text.strip_prefix("gitdir: ").unwrap_or_default().trim_end());
+            if of.parent() != Some(&common.join("worktrees")) {
+                return Err(foreign());
+            }
+            if std::fs::read_dir(path).map_err(BisectError::io("read", path))?.count() > 1 {
+                return Err(foreign());
+            }
+            std::fs::remove_file(&link).map_err(BisectError::io("remove", &link))?;
+        }
+        std::fs::remove_dir(path).map_err(|_| foreign())
     }
 
     fn git_path(&self, name: &str) -> Result<PathBuf, BisectError> {
@@ -213,15 +293,31 @@ impl Search for Git {
     }
 
     fn finish(&mut self) -> Result<(), BisectError> {
-        if self.git_path("BISECT_START")?.exists() {
-            self.git(&["bisect", "reset", "HEAD"])?;
+        if let Place::Own(path) = &self.place {
+            if self.owns(path) && self.git_path("BISECT_START")?.exists() {
+                self.git(&["bisect", "reset", "HEAD"])?;
+            }
+            return Ok(());
         }
-        if let Ok(at) = std::fs::read_to_string(&self.was_at) {
-            self.git(&["checkout", "--quiet", &at])?;
-            std::fs::remove_file(&self.was_at).map_err(BisectError::io("remove", &self.was_at))?;
-        }
-        Ok(())
+        // Not begun: nothing there is ours.
+        let Some(at) = self.was()? else { return Ok(()) };
+        let back = || -> Result<(), BisectError> {
+            if self.git_path("BISECT_START")?.exists() && self.bisects_ours() {
+                self.git(&["bisect", "reset", "HEAD"])?;
+            }
+            self.git(&["checkout", "--quiet", &at]).map(drop)
+        };
+        back().map_err(|error| {
+            let tree = self.tree.display();
+            BisectError::Range(format!("{tree}: this checkout was at {}, and is not again: {error}", printable(&at)))
+        })?;
+        std::fs::remove_file(&self.was_at).map_err(BisectError::io("remove", &self.was_at))
     }
+}
+
+/// Beside the worktree, and there before it: we have made it.
+fn marker(path: &Path) -> PathBuf {
+    path.with_extension("ours")
 }
 
 fn output(tree: &Path, words: &[&str]) -> Result<Output, BisectError> {

@@ -92,17 +92,30 @@ pub fn candidates(kernels: &[PathBuf]) -> Vec<Candidate> {
         .collect()
 }
 
+/// Which file this is: another one at the same path has another size or time.
+pub fn key(kernel: &Path) -> String {
+    let told = kernel.metadata().ok().and_then(|told| Some((told.len(), told.modified().ok()?)));
+    let when = told.map(|(size, time)| (size, time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default()));
+    match when {
+        Some((size, time)) => {
+            format!("{} ({size} bytes, {}.{:09})", kernel.display(), time.as_secs(), time.subsec_nanos())
+        }
+        None => kernel.display().to_string(),
+    }
+}
+
 /// Its vmlinux; that of a package is unpacked to `dir`.
 ///
 /// # Errors
 /// When it cannot be unpacked for want of programs or room.
 pub fn vmlinux(kernel: &Path, dir: &Path, hands: &Hands) -> Result<Made, BisectError> {
+    let to = dir.join("vmlinux");
+    // Of another kernel that had this place in a list.
+    if to != kernel && to.exists() {
+        std::fs::remove_file(&to).map_err(BisectError::io("remove", &to))?;
+    }
     if what(kernel) != What::Package {
         return Ok(Made::Kernel(kernel.to_owned()));
-    }
-    let to = dir.join("vmlinux");
-    if to.is_file() {
-        return Ok(Made::Kernel(to));
     }
     let log = dir.join("build.log");
     let output = File::create(&log).map_err(BisectError::io("write", &log))?;
@@ -118,7 +131,8 @@ pub fn vmlinux(kernel: &Path, dir: &Path, hands: &Hands) -> Result<Made, BisectE
         let _ = std::fs::remove_file(&fresh);
         return Ok(Made::No(format!("{}: no usr/lib/debug/boot/vmlinux-* in this package", kernel.display())));
     }
-    std::fs::rename(&fresh, &to).map_err(BisectError::io("write", &to))?;
+    let whole = File::open(&fresh).and_then(|file| file.sync_all());
+    whole.and_then(|()| std::fs::rename(&fresh, &to)).map_err(BisectError::io("write", &to))?;
     Ok(Made::Kernel(to))
 }
 
@@ -170,6 +184,23 @@ mod tests {
         let mut names = ["v-6.1.10", "v-6.1.9", "v-6.1", "v-6.1~rc2", "v-6.12", "v-6.1.10+b1", "v-6.01.9"];
         names.sort_by(|a, b| by_version(a, b));
         assert_eq!(names, ["v-6.1~rc2", "v-6.1", "v-6.1.9", "v-6.01.9", "v-6.1.10", "v-6.1.10+b1", "v-6.12"]);
+    }
+
+    #[test]
+    fn another_kernel_at_the_same_path_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vmlinux");
+        let write = |bytes: &[u8]| std::fs::write(&path, bytes).map(|()| key(&path)).unwrap();
+        let (a, b) = (write(b"\x7fELF..."), write(b"\x7fELF...."));
+        assert_ne!(a, b);
+        File::options().write(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        assert_ne!(key(&path), b);
+        // What a package has left there is not taken for this one.
+        let (own, hands) = (dir.path().join("1"), Hands::new(std::sync::Arc::default(), dir.path()));
+        std::fs::create_dir(&own).unwrap();
+        std::fs::write(own.join("vmlinux"), "of a package").unwrap();
+        assert_eq!(vmlinux(&path, &own, &hands).unwrap(), Made::Kernel(path.clone()));
+        assert!(!own.join("vmlinux").exists());
     }
 
     #[test]

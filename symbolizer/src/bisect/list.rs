@@ -14,6 +14,8 @@ use super::search::{Candidate, Made, Mark, Next, Search, steps};
 pub struct List {
     kernels: Vec<PathBuf>,
     candidates: Vec<Candidate>,
+    /// See [`kernels::key`].
+    keys: Vec<String>,
     marks: BTreeMap<usize, Mark>,
 }
 
@@ -21,7 +23,13 @@ impl List {
     /// Of kernels that [`kernels::kernels`] has found: at least two.
     pub fn new(kernels: Vec<PathBuf>) -> List {
         let candidates = kernels::candidates(&kernels);
-        List { kernels, candidates, marks: BTreeMap::new() }
+        let keys = kernels.iter().map(|kernel| kernels::key(kernel)).collect();
+        List { kernels, candidates, keys, marks: BTreeMap::new() }
+    }
+
+    /// In words: which kernels, in order.
+    pub fn words(&self) -> String {
+        self.keys.iter().map(|key| format!("kernel {key}\n")).collect()
     }
 
     fn place(&self, id: &str) -> Option<usize> {
@@ -47,6 +55,10 @@ impl List {
 impl Search for List {
     fn ends(&self) -> (Candidate, Candidate) {
         (self.candidates[0].clone(), self.candidates[self.candidates.len() - 1].clone())
+    }
+
+    fn key(&self, candidate: &Candidate) -> String {
+        self.place(&candidate.id).map(|place| self.keys[place].clone()).unwrap_or_default()
     }
 
     fn make(&mut self, candidate: &Candidate, dir: &Path, hands: &Hands) -> Result<Made, BisectError> {

@@ -47,6 +47,8 @@ struct Built {
 #[serde(default)]
 struct Booted {
     settings: String,
+    /// See [`Search::key`].
+    key: String,
     /// Of each boot.
     seconds: Vec<f64>,
     /// Why there are no (more) boots; empty if there is no reason.
@@ -63,6 +65,8 @@ struct Row {
     wanted: usize,
     dir: PathBuf,
     booted: Booted,
+    /// Boots that were there before this round.
+    before: usize,
     vmlinux: Option<PathBuf>,
     not_built: String,
 }
@@ -107,11 +111,12 @@ impl Measure<'_> {
         self.tell.line(line);
     }
 
-    /// Directory of a candidate's boots, which has its name from how they are made.
+    /// Directory of a candidate's boots, which has its name from how they are made, and of which kernel.
     fn boots_dir(&self, candidate: &Candidate) -> Result<(PathBuf, String), BisectError> {
         let settings = format!("{}{}", self.build_settings, self.booter.settings());
         let mut hasher = std::hash::DefaultHasher::new();
         hasher.write(settings.as_bytes());
+        hasher.write(self.search.key(candidate).as_bytes());
         let dir = self.work.commit(candidate)?.join(format!("boots-{:08x}", hasher.finish() as u32));
         std::fs::create_dir_all(&dir).map_err(BisectError::io("create", &dir))?;
         Ok((dir, settings))
@@ -154,10 +159,8 @@ impl Measure<'_> {
                 break;
             }
         }
-        // The one with the fewest boots is next.
         while !rows.first().is_some_and(Row::is_lost) {
-            let open = rows.iter_mut().filter(|row| row.is_open() && row.vmlinux.is_some());
-            let Some(row) = open.min_by_key(|row| row.booted.seconds.len()) else { break };
+            let Some(row) = in_turn(&mut rows) else { break };
             self.boot(row)?;
         }
         rows.into_iter().map(|row| self.measured(row)).collect()
@@ -167,19 +170,22 @@ impl Measure<'_> {
     fn row(&self, candidate: &Candidate, wanted: usize) -> Result<Row, BisectError> {
         let (dir, settings) = self.boots_dir(candidate)?;
         let known: Option<Booted> = read_json(&dir.join("boots.json"));
-        let mut booted = known.filter(|known| known.settings == settings).unwrap_or_default();
-        booted.settings = settings;
+        let key = self.search.key(candidate);
+        let mut booted = known.filter(|known| known.settings == settings && known.key == key).unwrap_or_default();
+        (booted.settings, booted.key) = (settings, key);
         let whole = (1..).take_while(|number| dir.join(format!("{number}{}", kept::ENDING)).is_file()).count();
         booted.seconds.truncate(whole);
-        Ok(Row { candidate: candidate.clone(), wanted, dir, booted, vmlinux: None, not_built: String::new() })
+        let (candidate, before) = (candidate.clone(), booted.seconds.len());
+        Ok(Row { candidate, wanted, dir, booted, before, vmlinux: None, not_built: String::new() })
     }
 
     /// Its vmlinux, built if need be.
     fn kernel(&mut self, row: &mut Row) -> Result<(), BisectError> {
         let dir = self.work.commit(&row.candidate)?;
         let (record, vmlinux) = (dir.join("build.json"), dir.join("vmlinux"));
+        let settings = format!("{}{}", self.build_settings, self.search.key(&row.candidate));
         let known: Option<Built> = read_json(&record);
-        if let Some(known) = known.filter(|known| known.settings == self.build_settings) {
+        if let Some(known) = known.filter(|known| known.settings == settings) {
             if !known.failed.is_empty() {
                 row.not_built = known.failed;
                 return Ok(());
@@ -191,6 +197,13 @@ impl Measure<'_> {
         }
         self.tell.doing(&format!("building {} \"{}\"", row.candidate.short(), row.candidate.title));
         let began = Instant::now();
+        // Of another kernel: it must not stand beside the new one if this is killed in between.
+        match std::fs::remove_file(&record) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(BisectError::io("remove", &record)(error));
+            }
+            _ => {}
+        }
         let made = self.search.make(&row.candidate, &dir, &self.hands);
         // git knows nothing of our flag: Ctrl-C ends it, too.
         let made = if self.hands.stopped() { Err(BisectError::Stopped) } else { made }?;
@@ -205,7 +218,7 @@ impl Measure<'_> {
             Made::No(why) => why,
         };
         row.not_built.clone_from(&failed);
-        write_json(&record, &Built { settings: self.build_settings.clone(), failed, seconds })?;
+        write_json(&record, &Built { settings, failed, seconds })?;
         self.work.save()?;
         let (name, took) = (row.candidate.short(), clock(seconds));
         match &row.vmlinux {
@@ -219,12 +232,14 @@ impl Measure<'_> {
     fn same_code(&mut self, row: &mut Row) -> Result<(), BisectError> {
         let Some(vmlinux) = row.vmlinux.as_deref().filter(|_| self.booter.deterministic) else { return Ok(()) };
         row.booted.code = code(vmlinux);
-        let Some(name) = row.dir.file_name().filter(|_| row.booted.code.is_some()) else { return Ok(()) };
-        for commit in self.work.commits() {
-            let there = commit.join(name);
+        if row.booted.code.is_none() {
+            return Ok(());
+        }
+        for (commit, there) in self.work.all_boots() {
             let Some(other) = read_json::<Booted>(&there.join("boots.json")) else { continue };
             let same = other.code == row.booted.code && other.settings == row.booted.settings;
-            let enough = other.seconds.len() >= row.wanted || !other.failed.is_empty();
+            // That another one failed may have had a reason beside the kernel.
+            let enough = other.seconds.len() >= row.wanted;
             if !same || !enough || there == row.dir {
                 continue;
             }
@@ -242,7 +257,7 @@ impl Measure<'_> {
             let whose = commit.file_name().unwrap_or_default().to_string_lossy().into_owned();
             self.work.log(&format!("  {}: the same machine code as {whose}, whose boots count", row.candidate.short()));
             row.booted.same_as = if other.same_as.is_empty() { whose } else { other.same_as };
-            (row.booted.seconds, row.booted.failed) = (other.seconds, other.failed);
+            row.booted.seconds = other.seconds;
             return write_json(&row.dir.join("boots.json"), &row.booted);
         }
         Ok(())
@@ -344,9 +359,40 @@ impl Measure<'_> {
     }
 }
 
+/// The one that was booted least in this round: whatever boots there were before, all are booted in turn.
+fn in_turn(rows: &mut [Row]) -> Option<&mut Row> {
+    let open = rows.iter_mut().filter(|row| row.is_open() && row.vmlinux.is_some());
+    open.min_by_key(|row| row.booted.seconds.len().saturating_sub(row.before))
+}
+
 /// Whole or not there.
 fn keep(boot: &Boot, path: &Path) -> Result<(), BisectError> {
     let mut bytes = Vec::new();
     kept::write(boot, &mut bytes).map_err(BisectError::io("write", path))?;
     super::work::write(path, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_booted_in_turn_whatever_was_there_before() {
+        let row = |name: &str, before: usize| Row {
+            candidate: Candidate { id: name.to_owned(), title: String::new() },
+            wanted: before + 3,
+            dir: PathBuf::new(),
+            booted: Booted { seconds: vec![1.0; before], ..Booted::default() },
+            before,
+            vmlinux: Some(PathBuf::new()),
+            not_built: String::new(),
+        };
+        let mut rows = [row("c", 0), row("a", 10), row("b", 5)];
+        let mut order = String::new();
+        while let Some(row) = in_turn(&mut rows) {
+            row.booted.seconds.push(1.0);
+            order += &row.candidate.id;
+        }
+        assert_eq!(order, "cabcabcab");
+    }
 }

@@ -84,6 +84,11 @@ pub trait Search {
     /// The good and the bad end.
     fn ends(&self) -> (Candidate, Candidate);
 
+    /// What tells a candidate's kernel from another one of the same ID; empty if the ID alone does.
+    fn key(&self, _candidate: &Candidate) -> String {
+        String::new()
+    }
+
     /// Makes the kernel of a candidate. `dir` is its directory, where `build.log` and what is made may lie.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! log                     a line for each step, for people
 //! state.json              what is searched, and what became of each kernel
 //! tree/                   the worktree                    (git)
+//! tree.ours               says that we have made it       (git)
 //! objects/                of the build                    (git)
 //! bisect-log              git's own log                   (git)
 //! commits/ID/build.log    what the build said
@@ -88,10 +89,13 @@ impl Work {
     /// Opens it, or makes it.
     ///
     /// # Errors
-    /// When another one works there, or files are in the way.
+    /// When another one works there, or it is a directory of something else.
     pub fn open(dir: &Path) -> Result<Work, BisectError> {
         std::fs::create_dir_all(dir).map_err(BisectError::io("create", dir))?;
         let dir = dir.canonicalize().map_err(BisectError::io("find", dir))?;
+        if !is_ours(&dir)? {
+            return Err(BisectError::Foreign(dir));
+        }
         let path = dir.join("lock");
         let lock = File::create(&path).map_err(BisectError::io("create", &path))?;
         if lock.try_lock().is_err() {
@@ -159,12 +163,16 @@ impl Work {
         Ok(dir)
     }
 
-    /// The directories of all kernels.
-    pub fn commits(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.dir.join("commits")).into_iter().flatten().flatten();
-        let mut all: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
-        all.sort();
-        all
+    /// The directories of all kernels, each with the directories of its boots.
+    pub fn all_boots(&self) -> Vec<(PathBuf, PathBuf)> {
+        let inside = |dir: &Path| -> Vec<PathBuf> {
+            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            let mut all: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+            all.sort();
+            all
+        };
+        let commits = inside(&self.dir.join("commits"));
+        commits.iter().flat_map(|commit| inside(commit).into_iter().map(|boots| (commit.clone(), boots))).collect()
     }
 
     /// A line of the log.
@@ -175,6 +183,17 @@ impl Work {
         let _ =
             OpenOptions::new().append(true).create(true).open(path).and_then(|mut log| log.write_all(text.as_bytes()));
     }
+}
+
+/// Whether a bisection was here before, or nothing at all.
+fn is_ours(dir: &Path) -> Result<bool, BisectError> {
+    // The lock is the first file of all, and empty.
+    let lock = dir.join("lock").symlink_metadata().is_ok_and(|told| told.is_file() && told.len() == 0);
+    if lock && (dir.join("state.json").is_file() || dir.join("commits").is_dir()) {
+        return Ok(true);
+    }
+    let entries = std::fs::read_dir(dir).map_err(BisectError::io("read", dir))?;
+    Ok(entries.flatten().all(|entry| lock && entry.file_name() == "lock"))
 }
 
 /// Reads one of our files; `None` if it is not there, or is none.
@@ -252,6 +271,20 @@ mod tests {
         assert_eq!(stamp(951_782_400), "2000-02-29 00:00:00");
         assert_eq!(stamp(1_795_453_282), "2026-11-23 17:01:22");
         assert_eq!([59.6, 252.0, 3852.0].map(clock), ["1:00", "4:12", "1:04:12"]);
+    }
+
+    #[test]
+    fn a_directory_of_something_else_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("tree")).unwrap();
+        assert!(matches!(Work::open(dir.path()), Err(BisectError::Foreign(_))));
+        assert!(!dir.path().join("lock").exists());
+        // Interrupted at the very first.
+        std::fs::remove_dir(dir.path().join("tree")).unwrap();
+        std::fs::write(dir.path().join("lock"), "").unwrap();
+        Work::open(dir.path()).unwrap();
+        std::fs::write(dir.path().join("lock"), "of another program").unwrap();
+        assert!(matches!(Work::open(dir.path()), Err(BisectError::Foreign(_))));
     }
 
     #[test]

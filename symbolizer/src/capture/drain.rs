@@ -130,12 +130,17 @@ impl Drainer {
             if ready > chunks {
                 ready = drain.resync(&self.region, produced, &mut self.warnings);
             }
-            pass.fill = pass.fill.max(ready as f64 / chunks as f64);
-            for _ in 0..ready.saturating_sub(drain.held) {
+            // What is held back never becomes less: it must not count.
+            let taken = ready.saturating_sub(drain.held);
+            for _ in 0..taken {
                 if !drain.take(&self.region, &mut self.copy, patience, writer, &mut self.warnings)? {
                     break;
                 }
                 pass.chunks += 1;
+            }
+            // A guest that has yet to write a word must run to do so.
+            if drain.late_since.is_none() {
+                pass.fill = pass.fill.max(taken as f64 / chunks as f64);
             }
         }
         Ok(pass)
@@ -146,6 +151,11 @@ impl Drainer {
     /// # Errors
     /// When the trace cannot be written.
     pub fn finish(&mut self, writer: &mut TraceWriter, reason: EndReason) -> Result<(), TraceError> {
+        // Only a boot that came to its end is cut there: what others did behind it is what one looks for.
+        if reason != EndReason::PowerOff {
+            self.ending = None;
+            self.cpus.iter_mut().for_each(|drain| drain.held = 0);
+        }
         if let Some(ending) = &self.ending {
             for drain in &mut self.cpus {
                 drain.held = u64::from(drain.ends_in_closed(&self.region, ending));

@@ -4,7 +4,7 @@
 
 mod lab;
 mod shown;
-mod step;
+pub mod step;
 
 use std::path::{Path, PathBuf};
 
@@ -137,8 +137,9 @@ fn search(args: &Args, work: &Path) -> anyhow::Result<(Box<dyn Search>, String, 
         let none = args.building.is_none();
         ensure!(none, "--kernels: they are built already; --build, --config, --fragment and --vmlinux are for --tree");
         let kernels = kernels::kernels(&args.kernels)?;
-        let list: String = kernels.iter().map(|kernel| format!("kernel {}\n", kernel.display())).collect();
-        return Ok((Box::new(List::new(kernels)), list, String::from("build: none\n")));
+        let list = List::new(kernels);
+        let words = list.words();
+        return Ok((Box::new(list), words, String::from("build: none\n")));
     };
     let tree = tree.canonicalize().with_context(|| format!("--tree {}: cannot find it", tree.display()))?;
     let builder: build::Builder = args.building.builder(&work.join("objects"), true)?;

@@ -46,6 +46,8 @@ Examples:
   symbolize trace/ vmlinux --format json | jq '.functions[0]'
   symbolize trace/ vmlinux --correct              times without the tracer's own cost
   symbolize explore trace/ vmlinux                the same to walk through, in the terminal
+  symbolize diff before/ after/                   what has become slower, and why
+  symbolize bisect --help                         which commit made it so
   symbolize record --help                         how to make a trace
 
 Exit codes: 0 done, 1 a difference found, 2 an error.";
@@ -107,7 +109,12 @@ enum Command {
 
 /// Runs the command line; the exit code.
 pub fn run() -> anyhow::Result<u8> {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // To git bisect run the usual code of an error is a verdict.
+        Err(error) if bisect::step::is_asked_for(std::env::args_os()) => return Ok(bisect::step::refused(&error)),
+        Err(error) => error.exit(),
+    };
     match cli.command {
         Some(Command::Record(args)) => record::run(*args),
         Some(Command::Inject(args)) => inject::run(args),

@@ -3,7 +3,7 @@
 //! and names the level, the initcall and the function that matter most; a few more say what else. Never here: tables,
 //! judgement of what is chance.
 //!
-//! [`causes`] finds where differences come from, [`elsewhere`] those that no sum of times shows; [`sentences`] has the
+//! [`causes`] finds where differences come from, `elsewhere` those that no sum of times shows; `sentences` has the
 //! words for each kind.
 
 pub mod causes;

@@ -184,10 +184,54 @@ fn whatever_a_killed_one_leaves_is_gone_on_with() {
     let Next::Test { candidate, .. } = &after else { panic!("a test") };
     assert_eq!(repository.made(&mut again(), candidate), 4);
     // While the worktree was made, or it was removed.
-    std::fs::remove_file(tree.join(".git")).unwrap();
+    std::fs::remove_dir_all(&tree).unwrap();
+    std::fs::create_dir(&tree).unwrap();
+    assert_eq!(again().begin(&known).unwrap(), after);
+    let link = std::fs::read(tree.join(".git")).unwrap();
+    std::fs::remove_dir_all(&tree).unwrap();
+    std::fs::remove_dir_all(repository.tree().join(".git/worktrees")).unwrap();
+    std::fs::create_dir(&tree).unwrap();
+    std::fs::write(tree.join(".git"), link).unwrap();
     assert_eq!(again().begin(&known).unwrap(), after);
     std::fs::remove_dir_all(&tree).unwrap();
     assert_eq!(again().begin(&known).unwrap(), after);
+}
+
+#[test]
+fn what_is_not_ours_stays() {
+    let repository = Repository::linear(3);
+    let tree = repository.dir.path().join("work/tree");
+    let refused = || {
+        let error = repository.search(("c0", "c2"), repository.own()).and_then(|mut search| search.begin(&[]));
+        assert!(error.unwrap_err().to_string().contains("--work"));
+    };
+    // A directory, with our marker or without it; a repository of the user, a worktree of the user.
+    std::fs::create_dir(&tree).unwrap();
+    std::fs::write(tree.join("mine"), "mine").unwrap();
+    refused();
+    std::fs::write(tree.with_extension("ours"), "").unwrap();
+    refused();
+    git(&tree, &["init", "--quiet"]);
+    refused();
+    assert_eq!(std::fs::read_to_string(tree.join("mine")).unwrap(), "mine");
+    std::fs::remove_dir_all(&tree).unwrap();
+    std::fs::remove_file(tree.with_extension("ours")).unwrap();
+    repository.git(&["worktree", "add", "--quiet", "--detach", tree.to_str().unwrap()]);
+    std::fs::write(tree.join("kernel"), "mine").unwrap();
+    refused();
+    assert_eq!(std::fs::read_to_string(tree.join("kernel")).unwrap(), "mine");
+    let same = repository.search(("c0", "c2"), Place::Own(repository.tree())).err().unwrap();
+    assert!(same.to_string().contains("itself"), "{same}");
+}
+
+#[test]
+fn worktrees_of_the_user_that_are_not_there_now_stay_known() {
+    let repository = Repository::linear(3);
+    let away = repository.dir.path().join("away");
+    repository.git(&["worktree", "add", "--quiet", "--detach", away.to_str().unwrap()]);
+    std::fs::remove_dir_all(&away).unwrap();
+    repository.search(("c0", "c2"), repository.own()).unwrap().begin(&[]).unwrap();
+    assert!(repository.git(&["worktree", "list"]).contains("away"));
 }
 
 #[test]
@@ -234,6 +278,12 @@ fn in_the_users_checkout_changes_are_refused_and_it_is_left_as_it_was() {
         }
     };
     assert_eq!(found[0].title, "change 5");
+    // Also where we go on, changes are the user's.
+    std::fs::write(repository.tree().join("kernel"), "mine\n").unwrap();
+    let refused = search.begin(&[]).unwrap_err().to_string();
+    assert!(refused.contains("not committed"), "{refused}");
+    repository.git(&["checkout", "--quiet", "kernel"]);
+    search.begin(&[]).unwrap();
     search.finish().unwrap();
     assert_eq!(repository.git(&["symbolic-ref", "--short", "HEAD"]), "main");
     assert_eq!(repository.git(&["status", "--porcelain"]), "");
@@ -241,6 +291,16 @@ fn in_the_users_checkout_changes_are_refused_and_it_is_left_as_it_was() {
     repository.git(&["bisect", "start"]);
     let busy = repository.search(("c0", "c8"), Place::Here).unwrap().begin(&[]).unwrap_err().to_string();
     assert!(busy.contains("git bisect reset"), "{busy}");
+    // Not even if our own was interrupted before.
+    repository.git(&["bisect", "reset"]);
+    let mut search = repository.search(("c0", "c8"), Place::Here).unwrap();
+    search.begin(&[]).unwrap();
+    repository.git(&["bisect", "reset"]);
+    repository.git(&["bisect", "start", "c7", "c3"]);
+    let busy = search.begin(&[]).unwrap_err().to_string();
+    assert!(busy.contains("git bisect reset"), "{busy}");
+    search.finish().unwrap();
+    assert!(repository.tree().join(".git/BISECT_START").exists());
 }
 
 #[test]

@@ -51,6 +51,7 @@ const TABLE: &str = "kernel/boot_table.c";
 const CMOS: &str = "drivers/rtc/rtc-cmos.c";
 const LOOP: &str = "drivers/block/loop.c";
 const TCP: &str = "net/ipv4/tcp_cong.c";
+const TCP_V4: &str = "net/ipv4/tcp_ipv4.c";
 
 /// On top of Debian's source, before any range begins: files that later commits change.
 pub const SETUP: Commit = Commit {
@@ -270,26 +271,23 @@ pub const KINDS: &[Kind] = &[
         what: "a function called 1,000 times more",
         before: 11,
         commit: Commit {
-            subject: "tcp: wait until a name is free",
+            subject: "tcp: see that sockets can be had before it begins",
             is: Is::Regression,
             edits: &[
+                // It is called twice without them.
                 Edit::Define(
-                    TCP,
-                    "tcp_register_congestion_control",
-                    "/* Whoever has the name may be about to leave. */\n\
-                     static noinline bool tcp_ca_is_free(const char *name)\n{\n\tint tries = 1000;\n\tbool free;\n\n\
-                     \tdo {\n\t\trcu_read_lock();\n\t\tfree = !tcp_ca_find(name);\n\t\trcu_read_unlock();\n\
-                     \t} while (--tries);\n\treturn free;\n}\n\n",
+                    TCP_V4,
+                    "tcp_v4_init",
+                    "/* Who starts with too little memory shall know early. */\n\
+                     static noinline void tcp_v4_try(void)\n{\n\tint tries = 2000;\n\tstruct sock *sk;\n\n\
+                     \twhile (tries--) {\n\
+                     \t\tif (inet_ctl_sock_create(&sk, PF_INET, SOCK_RAW, IPPROTO_TCP, &init_net))\n\
+                     \t\t\tpanic(\"tcp: no sockets\\n\");\n\t\tinet_ctl_sock_destroy(sk);\n\t}\n}\n\n",
                 ),
-                Edit::Call(
-                    TCP,
-                    "tcp_register_congestion_control",
-                    "spin_lock",
-                    "\tif (!tcp_ca_is_free(ca->name))\n\t\treturn -EEXIST;\n\n",
-                ),
+                Edit::Call(TCP_V4, "tcp_v4_init", "register_pernet_subsys", "\ttcp_v4_try();\n\n"),
             ],
         },
-        functions: &["tcp_ca_find", "tcp_ca_is_free"],
+        functions: &["inet_ctl_sock_create", "tcp_v4_try"],
         cpus: 1,
     },
     // Somewhere in the middle.

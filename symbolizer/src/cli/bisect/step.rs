@@ -2,10 +2,11 @@
 //! `symbolize bisect step`: one step for `git bisect run`. In: boots of a good and a bad kernel, the tree as it is
 //! checked out. Out: an exit code that git understands. Never here: the search, which is git's.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use symbolizer::bisect::BisectError;
-use symbolizer::bisect::boots::Outcome;
+use symbolizer::bisect::boots::{Outcome, told as told_of_boot};
 use symbolizer::bisect::search::{Candidate, Made};
 use symbolizer::bisect::verdict::{Judge, Verdict};
 use symbolizer::bisect::work::Work;
@@ -52,8 +53,26 @@ pub struct Args {
     booting: Booting,
 }
 
+/// Whether the words of a command line that is not understood ask for a step.
+pub fn is_asked_for(mut words: impl Iterator<Item = OsString>) -> bool {
+    let mut words = words.by_ref().take_while(|word| word != "--");
+    words.any(|word| word == "bisect") && words.any(|word| word == "step")
+}
+
+/// What clap says instead of a step; the exit code.
+pub fn refused(error: &clap::Error) -> u8 {
+    // Nobody may read it.
+    let _ = error.print();
+    if error.use_stderr() { ERROR } else { 0 }
+}
+
 /// Runs it; the exit code.
 pub fn run(args: &Args) -> u8 {
+    // A panic ends with 101, which is bad to git.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| told(args))).unwrap_or(ERROR)
+}
+
+fn told(args: &Args) -> u8 {
     match step(args) {
         Ok((verdict, why)) => {
             let (word, code) = match verdict {
@@ -102,7 +121,7 @@ fn step(args: &Args) -> anyhow::Result<(Verdict, String)> {
                 files.push(file);
                 all.push(*boot);
             }
-            Outcome::No(why) => return unclear(format!("does not boot: {why}")),
+            Outcome::No(why) => return unclear(told_of_boot(&why)),
         }
     }
     let verdict = judge.judge(&all, &files, &dir, &hands)?;

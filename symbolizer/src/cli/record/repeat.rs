@@ -3,12 +3,14 @@
 //! arguments of `record`. Out: `OUTPUT/01`.. or `OUTPUT/a/01`.. and `OUTPUT/b/01`... What an earlier run has left whole
 //! stays, the rest is made. Never here: what the boots say.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use symbolizer::capture::qemu_args;
 use symbolizer::resolve::find;
 use symbolizer::trace_dir::meta::META_FILE;
 use symbolizer::trace_dir::{Ended, Existing, Meta, TraceWriter};
@@ -179,8 +181,14 @@ fn stands(args: &super::Args, kernel: &Kernel<'_>, output: &Path) -> anyhow::Res
         "kernel"
     } else if line.trim() != args.append.trim() {
         "command line"
-    } else if !meta.vmm.starts_with(&command) || icount(&meta) != args.deterministic {
+    } else if !is_of(&meta.vmm, &command) || icount(&meta) != args.deterministic {
         "virtual machine"
+    } else if initrd_of(&meta.vmm) != kernel.initrd.map(Path::to_string_lossy).as_deref() {
+        "initial RAM disk"
+    } else if args.ring_mib.is_some_and(|mib| u64::from(mib) << 20 != meta.region.ring_bytes) {
+        "ring size (--ring-mib)"
+    } else if args.overflow.is_some_and(|overflow| overflow_word(overflow) != meta.region.overflow) {
+        "overflow"
     } else {
         return Ok(true);
     };
@@ -188,6 +196,46 @@ fn stands(args: &super::Args, kernel: &Kernel<'_>, output: &Path) -> anyhow::Res
         "{}: the boot that stands here has another {differs}; take another --output, or --force to boot all anew",
         output.display()
     )
+}
+
+fn overflow_word(overflow: super::Overflow) -> &'static str {
+    match overflow {
+        super::Overflow::Wait => "wait",
+        super::Overflow::Drop => "drop",
+    }
+}
+
+/// What begins the arguments that record adds, but for a size of the memory if the user gave none.
+const OUR_MEMORY: &str = "memory-backend-file,id=hgram,";
+
+/// Where our arguments begin in a command, without that size.
+fn ours_at(vmm: &[String]) -> Option<usize> {
+    let words = vmm.windows(2);
+    words.enumerate().rev().find(|(_, two)| two[0] == "-object" && two[1].starts_with(OUR_MEMORY)).map(|(at, _)| at)
+}
+
+/// Whether a command is the user's, with our arguments behind it and nothing else.
+fn is_of(vmm: &[String], command: &[String]) -> bool {
+    let Some(at) = ours_at(vmm) else { return false };
+    let Some(rest) = vmm[..at].strip_prefix(command) else { return false };
+    let says_memory = qemu_args::read(&command.iter().skip(1).map(OsString::from).collect::<Vec<_>>());
+    match rest {
+        [] => true,
+        // A size that we have added; else it was the user's then, and is none of the user's now.
+        [option, size] => {
+            option == "-m"
+                && says_memory.is_ok_and(|told| !told.says_memory && *size == format!("{}M", told.memory >> 20))
+        }
+        _ => false,
+    }
+}
+
+/// The initial RAM disk among our arguments.
+fn initrd_of(vmm: &[String]) -> Option<&str> {
+    let ours = &vmm[ours_at(vmm)?..];
+    // Its place is fixed; a command line may have the same word.
+    let at = ours.chunks(2).position(|two| two[0] == "-initrd")?;
+    ours.get(at * 2 + 1).map(String::as_str)
 }
 
 /// Whether the boot was made under `--deterministic`, if it was so at the end or not.
@@ -261,6 +309,21 @@ mod tests {
         for text in ["", "%", "-1%", "0", "two", "nan"] {
             assert!(percent(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_command_is_the_same_to_its_last_word() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let ours = "-object memory-backend-file,id=hgram,size=1 -machine memory-backend=hgram -kernel k -append a";
+        let is = |then: &str, now: &str| is_of(&words(&format!("{then} {ours}")), &words(now));
+        assert!(is("qemu -m 1G", "qemu -m 1G"));
+        assert!(!is("qemu -m 1G -smp 4", "qemu -m 1G"));
+        assert!(!is("qemu -m 1G", "qemu -m 1G -smp 4"));
+        assert!(!is("qemu -m 3G", "qemu"));
+        let size = qemu_args::read(&[]).unwrap().memory >> 20;
+        assert!(is(&format!("qemu -m {size}M"), "qemu"));
+        assert_eq!(initrd_of(&words(&format!("qemu {ours} -initrd i -no-reboot"))), Some("i"));
+        assert_eq!(initrd_of(&words(&format!("qemu {ours} -no-reboot"))), None);
     }
 
     #[test]
