@@ -108,7 +108,7 @@ fn what_is_damaged_is_refused_and_says_why() {
     assert!(matches!(read(&written(&newer)), Err(KeptError::Newer { found, .. }) if found == VERSION + 1));
     type Damage = (&'static str, fn(&mut Boot));
     let damages: [Damage; 12] = [
-        ("more levels", |boot| boot.levels = vec![boot.levels[0].clone(); 64]),
+        ("more levels", |boot| boot.levels = vec![Default::default(); 64]),
         ("more functions", |boot| boot.meta.vmm = vec![String::new(); 4_097]),
         ("more functions", |boot| boot.initcalls = vec![Initcall::default(); 1_000_001]),
         ("deeper than any stack", |boot| {
