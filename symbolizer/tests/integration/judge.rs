@@ -40,8 +40,14 @@ fn boot(fixture: &Fixture, name: &str, meta: Meta, ticks: u64, kmallocs: u64) ->
     let trace = fixture.trace(meta, &[vec![(1_000_000, 0, 1, events)]]);
     let place: PathBuf = trace.with_file_name(format!("{name}.boot.zst"));
     let vmlinux = fixture.dir.path().join("vmlinux");
-    let args: [&std::ffi::OsStr; 6] =
-        ["keep".as_ref(), "--replace".as_ref(), trace.as_os_str(), vmlinux.as_os_str(), "-o".as_ref(), place.as_os_str()];
+    let args: [&std::ffi::OsStr; 6] = [
+        "keep".as_ref(),
+        "--replace".as_ref(),
+        trace.as_os_str(),
+        vmlinux.as_os_str(),
+        "-o".as_ref(),
+        place.as_os_str(),
+    ];
     let output = symbolize(args);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     std::fs::remove_dir_all(trace).unwrap();
