@@ -54,7 +54,7 @@ impl Tell for Progress {
 pub fn report(found: &Found, work: &Path, width: usize) -> anyhow::Result<String> {
     let mut text = String::new();
     let said = explain::headline(&found.diff);
-    let first = said.first().map_or("", String::as_str);
+    let first = first_line(&found.judged_by, said.first().map_or("", String::as_str));
     match &found.candidates[..] {
         [commit] => text += &format!("{}: {first}\n", subject(commit)),
         several => {
@@ -96,8 +96,33 @@ pub fn report(found: &Found, work: &Path, width: usize) -> anyhow::Result<String
     Ok(text)
 }
 
+/// What is said of the commit: the comparison's first sentence; before it what was searched for, if the sentence names
+/// none of it. (In real time a commit may differ from the one before it by noise that is larger than what it did.)
+fn first_line(judged_by: &str, sentence: &str) -> String {
+    let mut names = judged_by.split("; ").filter_map(|finding| finding.split(' ').nth(1));
+    if judged_by.is_empty() || names.any(|name| sentence.contains(name)) {
+        sentence.to_owned()
+    } else {
+        format!("{judged_by}; {sentence}")
+    }
+}
+
 /// `1a2b3c4d5e6f subject`.
 fn subject(candidate: &Candidate) -> String {
     let short = candidate.short();
     if short.contains('-') { short } else { format!("{short} {}", candidate.title) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_line;
+
+    #[test]
+    fn what_was_searched_for_is_named() {
+        let judged_by = "initcall init_a on-CPU time 19.0 ms -> 1.25 ms; function work_b part on CPU 0 56 % -> 0 %";
+        let named = "`work_b` moved from CPU 0 to CPU 1";
+        assert_eq!(first_line(judged_by, named), named);
+        assert_eq!(first_line(judged_by, "boot takes 1 s"), format!("{judged_by}; boot takes 1 s"));
+        assert_eq!(first_line("", "boot takes 1 s"), "boot takes 1 s");
+    }
 }
