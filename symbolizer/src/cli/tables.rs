@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! Kept boots as rows of the tables that [`symbolizer::export::parquet`] writes. In: [`Boot`]s. Out: files in a
+//! Kept boots as rows of the tables that `symbolizer::export::parquet` writes. In: [`Boot`]s. Out: files in a
 //! directory of tables. Never here: columns.
 
 use std::path::Path;
