@@ -212,7 +212,11 @@ fn version_of(program: &str) -> Result<String> {
     Ok(format!("{}\n", text.lines().next().unwrap_or_default()))
 }
 
-fn output_of(command: &mut Command) -> Result<String> {
+/// Standard output of a command.
+///
+/// # Errors
+/// When it fails, with all that it said.
+pub(crate) fn output_of(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {

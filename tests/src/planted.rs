@@ -20,10 +20,11 @@ pub mod ranges;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::kernel_build::output_of;
 use crate::kernels::{cache, remove};
 use crate::steps::Steps;
 use crate::{kernel_build, tools, workspace};
@@ -266,13 +267,4 @@ fn git_at(tree: &Path, words: &[&str], number: usize) -> Result<String> {
         git.env(format!("GIT_{role}_DATE"), &date);
     }
     Ok(output_of(&mut git)?.trim_end().to_owned())
-}
-
-fn output_of(command: &mut Command) -> Result<String> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    if !output.status.success() {
-        bail!("{command:?}: {}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(text.into_owned())
 }

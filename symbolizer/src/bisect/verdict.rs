@@ -16,6 +16,7 @@ use crate::compare::boot::Boot;
 use crate::compare::diff::{Basis, Diff, Kind, Metric};
 use crate::compare::judge::{self, Options};
 use crate::compare::signature::{self, Finding, Signature};
+use crate::compare::statistics::mean_and_sd;
 use crate::report::style::printable;
 use crate::report::units;
 
@@ -209,7 +210,7 @@ fn no_difference(diff: &Diff) -> String {
 }
 
 fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
+    mean_and_sd(values).0
 }
 
 fn min(values: &[f64]) -> f64 {

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BisectError;
 use super::search::{Candidate, Mark};
+use crate::report::units::calendar;
 
 /// Largest of our own files that is read.
 const MOST_BYTES: u64 = 64 << 20;
@@ -234,22 +235,8 @@ fn now() -> String {
 }
 
 fn stamp(seconds: u64) -> String {
-    let (mut days, rest) = (seconds / 86_400, seconds % 86_400);
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let mut year = 1970;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let mut month = 0;
-    for length in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        month += 1;
-        if days < length {
-            break;
-        }
-        days -= length;
-    }
-    format!("{year}-{month:02}-{:02} {:02}:{:02}:{:02}", days + 1, rest / 3600, rest / 60 % 60, rest % 60)
+    let [year, month, day, hour, minute, second] = calendar(seconds);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
 /// `4:12` or `1:04:12`.

@@ -5,11 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read as _;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
 
 use anyhow::Context;
 use symbolizer::calltree::both::Both;
@@ -28,10 +24,8 @@ use symbolizer::trace_dir::meta::META_FILE;
 use super::analysis;
 use super::filters::Filters;
 use super::phases::Phases;
+use super::side_by_side;
 use super::source::Reading;
-
-/// Most traces that are read at a time, which bounds memory on large machines.
-const MOST_AT_A_TIME: usize = 8;
 
 /// How deep a directory of boots is searched.
 const MOST_DEPTH: usize = 4;
@@ -153,35 +147,10 @@ impl Boots {
     /// # Errors
     /// The first that cannot be read, with its path.
     pub fn read(&self, paths: &[PathBuf], vmlinux: &[PathBuf], phases: &Phases) -> anyhow::Result<Vec<Boot>> {
-        // Each trace has threads that decode ahead of the one that rebuilds calls.
-        let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let at_a_time = (cores / 2).clamp(1, MOST_AT_A_TIME).min(paths.len().max(1));
         let named: Vec<PathBuf> = self.vmlinux.iter().chain(vmlinux).cloned().collect();
-        phases.work("reading boots", paths.len() as u64);
-        let next = AtomicUsize::new(0);
         let mut boots: Vec<Option<Boot>> = paths.iter().map(|_| None).collect();
-        thread::scope(|scope| {
-            let (send, receive) = mpsc::sync_channel(at_a_time);
-            for _ in 0..at_a_time {
-                let (send, next, named) = (send.clone(), &next, &named);
-                scope.spawn(move || {
-                    loop {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(path) = paths.get(number) else { break };
-                        // Nobody listens after an error.
-                        if send.send((number, self.one(path, named))).is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-            drop(send);
-            for (done, (number, read)) in (1..).zip(receive) {
-                boots[number] = Some(read?);
-                phases.at(done);
-            }
-            anyhow::Ok(())
-        })?;
+        let one = |path: &Path| self.one(path, &named);
+        side_by_side::read(paths, "reading boots", phases, one, |number, boot| boots[number] = Some(boot))?;
         Ok(boots.into_iter().flatten().collect())
     }
 

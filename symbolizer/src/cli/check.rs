@@ -152,11 +152,7 @@ fn write(args: &Args, check: &Check, output: Output) -> anyhow::Result<()> {
     }
     match format {
         Format::Text => output.text(&whole)?,
-        _ => {
-            let mut out = output.writer()?;
-            out.write_all(&whole)?;
-            out.flush()?;
-        }
+        _ => output.bytes(&whole)?,
     }
     let to_file = !output.is_stdout();
     output.done()?;

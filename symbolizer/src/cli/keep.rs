@@ -3,7 +3,6 @@
 //! traces. Out: a file of each. Never here: what is in a file.
 
 use std::collections::HashSet;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use symbolizer::compare::boot::Boot;
@@ -95,10 +94,9 @@ pub fn write(boot: &Boot, path: &Path) -> anyhow::Result<()> {
         std::fs::create_dir_all(parent)?;
     }
     let output = Output::open(Some(path))?;
-    let mut out = output.writer()?;
-    kept::write(boot, &mut out)?;
-    out.flush()?;
-    drop(out);
+    let mut bytes = Vec::new();
+    kept::write(boot, &mut bytes)?;
+    output.bytes(&bytes)?;
     output.done()?;
     anstream::eprintln!("written: {}", path.display());
     Ok(())

@@ -4,11 +4,7 @@
 //! figures, layout.
 
 use std::io::Write;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -31,13 +27,11 @@ use super::format;
 use super::output::Output;
 use super::phases::Phases;
 use super::report::width;
+use super::side_by_side;
 use super::source::Reading;
 
 /// Lines of a table unless told otherwise.
 const TOP: usize = 15;
-
-/// Most traces that are read at a time, which bounds memory on large machines.
-const MOST_AT_A_TIME: usize = 8;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -147,36 +141,11 @@ fn refuse(differences: &[Difference], force: bool) -> anyhow::Result<()> {
 
 /// Reads all traces, some at a time; with the filters in words.
 fn read(args: &Args, vmlinux: &Vmlinux, unit: Unit, phases: &mut Phases) -> anyhow::Result<(Gather, Option<String>)> {
-    // Each trace has threads that decode ahead of the one that rebuilds calls.
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let at_a_time = (cores / 2).clamp(1, MOST_AT_A_TIME).min(args.traces.len());
-    phases.work("reading traces", args.traces.len() as u64);
-    let next = AtomicUsize::new(0);
     let (mut gather, mut filtered) = (Gather::default(), None);
-    thread::scope(|scope| {
-        let (send, receive) = mpsc::sync_channel(at_a_time);
-        for _ in 0..at_a_time {
-            let (send, next) = (send.clone(), &next);
-            scope.spawn(move || {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(path) = args.traces.get(number) else { break };
-                    let read = profile(args, path, vmlinux, unit).with_context(|| path.display().to_string());
-                    // Nobody listens after an error.
-                    if send.send((number, read)).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(send);
-        for (done, (number, read)) in (1..).zip(receive) {
-            let (profile, words) = read?;
-            gather.add(number, args.traces[number].display().to_string(), profile);
-            filtered = words;
-            phases.at(done);
-        }
-        anyhow::Ok(())
+    let one = |path: &Path| profile(args, path, vmlinux, unit).with_context(|| path.display().to_string());
+    side_by_side::read(&args.traces, "reading traces", phases, one, |number, (profile, words)| {
+        gather.add(number, args.traces[number].display().to_string(), profile);
+        filtered = words;
     })?;
     phases.done("read the traces");
     Ok((gather, filtered))

@@ -30,6 +30,8 @@ mod progress;
 pub mod record;
 pub mod report;
 pub mod resolve;
+pub mod side_by_side;
+mod signals;
 pub mod source;
 pub mod suggest;
 pub mod tables;

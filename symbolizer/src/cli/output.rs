@@ -97,6 +97,13 @@ impl Output {
         Ok(())
     }
 
+    /// Writes what is there as a whole, and has no colours.
+    pub fn bytes(&self, whole: &[u8]) -> anyhow::Result<()> {
+        let mut out = self.writer()?;
+        out.write_all(whole)?;
+        Ok(out.flush()?)
+    }
+
     /// All is written and flushed. The file that was written, if it is one.
     pub fn done(self) -> anyhow::Result<Option<PathBuf>> {
         let To::File(file, path) = self.to else { return Ok(None) };

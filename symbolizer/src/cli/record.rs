@@ -172,18 +172,8 @@ fn levels_alone(line: &str) -> String {
 
 /// Counts Ctrl-C and requests to terminate from here on.
 fn signals() -> anyhow::Result<Arc<AtomicUsize>> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
-    let count = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&count);
-    let mut signals =
-        signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM, SIGXFSZ]).context("cannot catch Ctrl-C")?;
-    std::thread::spawn(move || {
-        // A file that grows beyond the limit is an error of the write; the signal says nothing more.
-        for _ in signals.forever().filter(|&signal| signal != SIGXFSZ) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    });
-    Ok(count)
+    // A file that grows beyond the limit is an error of the write; the signal says nothing more.
+    super::signals::count(&[signal_hook::consts::SIGXFSZ])
 }
 
 /// Errors name the file that cannot be opened, before anything is made.

@@ -2,7 +2,6 @@
 //! `symbolize trend DIR..`: many boots or releases in order, and where their times changed. In: boots. Out: text, JSON,
 //! a picture, or tables for databases. Never here: finding changes.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -148,8 +147,5 @@ fn write(args: &Args, trend: &Trend, format: Format, output: &Output) -> anyhow:
             return output.text(&out);
         }
     }
-    let mut to = output.writer()?;
-    to.write_all(&out)?;
-    to.flush()?;
-    Ok(())
+    output.bytes(&out)
 }

@@ -54,6 +54,21 @@ pub enum Metric {
     OnFirstCpu,
 }
 
+impl Metric {
+    /// What it is called in text and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Time => "time",
+            Metric::Busy => "busy",
+            Metric::Own => "self",
+            Metric::Total => "total",
+            Metric::Calls => "calls",
+            Metric::Events => "events",
+            Metric::OnFirstCpu => "on_first_cpu",
+        }
+    }
+}
+
 /// Values of a figure on one side.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Values {

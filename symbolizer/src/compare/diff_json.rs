@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use bootlevel::Phase;
 use serde::Serialize;
 
-use super::diff::{Basis, Change, Diff, Item, Metric, Row, Side, Values};
+use super::diff::{Basis, Change, Diff, Item, Row, Side, Values};
 use super::explain;
 
 /// Grows when a field changes its meaning or goes.
@@ -162,19 +162,6 @@ pub fn basis(basis: Basis) -> &'static str {
     }
 }
 
-/// The name of a figure.
-pub fn metric(metric: Metric) -> &'static str {
-    match metric {
-        Metric::Time => "time",
-        Metric::Busy => "busy",
-        Metric::Own => "self",
-        Metric::Total => "total",
-        Metric::Calls => "calls",
-        Metric::Events => "events",
-        Metric::OnFirstCpu => "on_first_cpu",
-    }
-}
-
 fn side(side: &Side) -> SideJson<'_> {
     SideJson { boots: &side.boots, releases: &side.releases, build_ids: &side.build_ids }
 }
@@ -200,7 +187,7 @@ fn row(row: &Row) -> RowJson<'_> {
         boots_b: row.boots.1,
         levels_a: names(&row.levels.0),
         levels_b: names(&row.levels.1),
-        changes: row.changes.iter().map(|figure| (metric(figure.metric), change(figure))).collect(),
+        changes: row.changes.iter().map(|figure| (figure.metric.name(), change(figure))).collect(),
     }
 }
 

@@ -437,13 +437,8 @@ impl Text<'_> {
 
 fn figure(metric: Metric) -> &'static str {
     match metric {
-        Metric::Time => "time",
-        Metric::Busy => "busy",
-        Metric::Own => "self",
-        Metric::Total => "total",
-        Metric::Calls => "calls",
-        Metric::Events => "events",
         Metric::OnFirstCpu => "on CPU 0",
+        other => other.name(),
     }
 }
 

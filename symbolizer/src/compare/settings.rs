@@ -23,6 +23,20 @@ pub struct Difference {
     pub values: Vec<(String, Vec<String>)>,
 }
 
+impl Difference {
+    /// Of a setting with its value in each boot and the boot's name; none if it is the same in all.
+    pub fn of(what: &'static str, told: impl Iterator<Item = (String, String)>) -> Option<Difference> {
+        let mut values: Vec<(String, Vec<String>)> = Vec::new();
+        for (value, name) in told {
+            match values.iter_mut().find(|(known, _)| *known == value) {
+                Some((_, names)) => names.push(name),
+                None => values.push((value, vec![name])),
+            }
+        }
+        (values.len() > 1).then_some(Difference { what, values })
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.what)?;
@@ -73,16 +87,14 @@ pub fn differences(boots: &[(String, Meta)]) -> Vec<Difference> {
             let told: Vec<Vec<String>> = boots.iter().map(|(_, meta)| tell(meta)).collect();
             let sets: Vec<HashSet<&String>> = told.iter().map(|parts| parts.iter().collect()).collect();
             let everywhere = |part: &String| sets.iter().all(|parts| parts.contains(part));
-            let mut values: Vec<(String, Vec<String>)> = Vec::new();
-            for ((name, _), parts) in boots.iter().zip(&told) {
-                let own: Vec<&str> = parts.iter().filter(|part| !everywhere(part)).map(String::as_str).collect();
-                let value = if own.concat().is_empty() { "none".to_owned() } else { printable(&own.join(" ")) };
-                match values.iter_mut().find(|(known, _)| *known == value) {
-                    Some((_, names)) => names.push(name.clone()),
-                    None => values.push((value, vec![name.clone()])),
-                }
-            }
-            (values.len() > 1).then_some(Difference { what, values })
+            Difference::of(
+                what,
+                boots.iter().zip(&told).map(|((name, _), parts)| {
+                    let own: Vec<&str> = parts.iter().filter(|part| !everywhere(part)).map(String::as_str).collect();
+                    let value = if own.concat().is_empty() { "none".to_owned() } else { printable(&own.join(" ")) };
+                    (value, name.clone())
+                }),
+            )
         })
         .collect();
     found.extend(clocks(boots));

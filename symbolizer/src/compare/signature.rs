@@ -10,6 +10,7 @@ use super::boot::Boot;
 use super::diff::{Change, Diff, Item, Kind, Metric, Row};
 use super::judge::gather::{self, of_boot, of_initcall, of_level};
 use super::matching;
+use super::statistics::pooled_sd;
 
 /// Most findings.
 const MOST: usize = 8;
@@ -119,9 +120,7 @@ fn mean(row: &Row, metric: Metric) -> f64 {
 
 /// Standard deviation of a single boot on either side.
 fn spread(change: &Change) -> f64 {
-    let freedom = |values: usize| values.saturating_sub(1) as f64;
-    let (a, b) = (freedom(change.a.all.len()), freedom(change.b.all.len()));
-    if a + b == 0.0 { 0.0 } else { ((change.a.sd.powi(2) * a + change.b.sd.powi(2) * b) / (a + b)).sqrt() }
+    pooled_sd((change.a.sd, change.a.all.len()), (change.b.sd, change.b.all.len()))
 }
 
 /// How much of the boot an initcall is that is new, gone or elsewhere; less than nothing if it is gone.

@@ -24,6 +24,14 @@ pub fn mean_and_sd(values: &[f64]) -> (f64, f64) {
     (mean, (squares / (count - 1.0)).sqrt())
 }
 
+/// Standard deviation within two samples together, each around its own mean: of their deviations and sizes. 0 if neither
+/// has two values.
+pub fn pooled_sd(a: (f64, usize), b: (f64, usize)) -> f64 {
+    let freedom = |(_, values): (f64, usize)| values.saturating_sub(1) as f64;
+    let all = freedom(a) + freedom(b);
+    if all == 0.0 { 0.0 } else { ((a.0 * a.0 * freedom(a) + b.0 * b.0 * freedom(b)) / all).sqrt() }
+}
+
 /// Of all pairs of a value of `a` and one of `b`: those where `b` is less, those where both are equal, all.
 fn pairs(a: &[f64], b: &[f64]) -> (f64, f64, f64) {
     let mut a = a.to_vec();

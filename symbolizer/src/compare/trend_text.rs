@@ -4,9 +4,10 @@
 
 use std::io::{self, Write};
 
+use super::diff_words::Words;
 use super::trend::{Place, Point, Step, Trend};
 use crate::report::style::{DIM, HEADING, WARN, bar, heading, left, printable, right, table, wrap};
-use crate::report::units::{Clock, count, duration};
+use crate::report::units::count;
 
 /// How it is shown.
 #[derive(Clone, Copy, Debug)]
@@ -130,8 +131,7 @@ fn percent(value: f64) -> String {
 
 /// A time in the unit that the boots have.
 pub fn time(ns: bool, value: f64) -> String {
-    let whole = value.max(0.0).round() as u64;
-    if ns { duration(whole) } else { Clock::new(None).show(whole) }
+    Words { ns }.time(value)
 }
 
 fn signed(ns: bool, value: f64) -> String {

@@ -4,8 +4,6 @@
 use std::path::PathBuf;
 
 use bootlevel::Phase;
-use early_ftrace_format::event::Event;
-use early_ftrace_format::mark::Mark;
 use symbolizer::compare::boot::Boot;
 use symbolizer::compare::diff::{Basis, Metric};
 use symbolizer::compare::judge::{Options, Refused, diff};
@@ -15,29 +13,9 @@ use symbolizer::trace_dir::Meta;
 
 use super::fixture::{Fixture, symbolize};
 
-fn mark(mark: Mark, value: u32, time: u64) -> Event {
-    Event::Mark { mark, value, time }
-}
-
 /// A boot whose initcall calls `__kmalloc` so often, 50 ticks each, and takes so long beside; as the command keeps it.
 fn boot(fixture: &Fixture, name: &str, meta: Meta, ticks: u64, kmallocs: u64) -> Boot {
-    let phase = |phase: Phase, time| mark(Mark::Phase(phase as u8), 0, time);
-    let mut events = vec![
-        phase(Phase::Start, 1_000_000),
-        fixture.enter("start_kernel", 1_000_000),
-        phase(Phase::Early, 1_010_000),
-        mark(Mark::InitcallStart, (fixture.site("acpi_early_init") - 5) as u32, 1_010_000),
-        fixture.enter("acpi_early_init", 1_010_000),
-    ];
-    events.extend((0..kmallocs).map(|at| fixture.leaf("__kmalloc", 1_010_000 + at * 100, 1_010_000 + at * 100 + 50)));
-    let end = 1_010_000 + kmallocs * 100 + ticks;
-    events.extend([
-        Event::Exit { time: end },
-        mark(Mark::InitcallEnd, 0, end),
-        phase(Phase::User, end + 1_000),
-        Event::Exit { time: end + 2_000 },
-    ]);
-    let trace = fixture.trace(meta, &[vec![(1_000_000, 0, 1, events)]]);
+    let trace = super::merge::boot(fixture, "trace", meta, kmallocs * 100 + ticks, kmallocs);
     let place: PathBuf = trace.with_file_name(format!("{name}.boot.zst"));
     let vmlinux = fixture.dir.path().join("vmlinux");
     let args: [&std::ffi::OsStr; 6] = [

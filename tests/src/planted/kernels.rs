@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use super::{git_at, output_of};
+use super::git_at;
+use crate::kernel_build::output_of;
 use crate::kernels::remove;
 
 /// Kernels that are kept: more than all ranges need.

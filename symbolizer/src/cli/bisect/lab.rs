@@ -4,8 +4,6 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -20,6 +18,7 @@ use symbolizer::compare::judge::Options;
 
 use crate::cli::boots::Boots;
 use crate::cli::phases::Phases;
+use crate::cli::signals;
 
 /// Boots of each kernel in real time: with fewer on each side no test can tell anything.
 const BOOTS: usize = 5;
@@ -197,14 +196,5 @@ pub fn read(trace: &Path, vmlinux: &Path, name: &str) -> Result<Boot, String> {
 
 /// Programs are run until Ctrl-C or a request to terminate.
 pub fn hands(work: &Path) -> anyhow::Result<Hands> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let count = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&count);
-    let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM]).context("cannot catch Ctrl-C")?;
-    std::thread::spawn(move || {
-        for _ in signals.forever() {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    });
-    Ok(Hands::new(count, work))
+    Ok(Hands::new(signals::count(&[])?, work))
 }

@@ -8,7 +8,7 @@ use crate::compare::boot::Boot;
 use crate::compare::diff::{Basis, Metric, Row};
 use crate::compare::settings::{self, Difference};
 use crate::compare::statistics::permutation::enough;
-use crate::compare::statistics::{size_for, smallest_seen};
+use crate::compare::statistics::{pooled_sd, size_for, smallest_seen};
 use crate::report::style::printable;
 use crate::trace_dir::Meta;
 
@@ -54,15 +54,7 @@ pub fn settings(a: &[Boot], b: &[Boot]) -> Vec<Difference> {
     let metas: Vec<(String, Meta)> = boots().map(|boot| (printable(&boot.name), settings_of(&boot.meta))).collect();
     let mut found = settings::differences(&metas);
     found.extend(SETTINGS.iter().filter_map(|&(what, tell)| {
-        let mut values: Vec<(String, Vec<String>)> = Vec::new();
-        for boot in boots() {
-            let (value, name) = (printable(&tell(boot)), printable(&boot.name));
-            match values.iter_mut().find(|(known, _)| *known == value) {
-                Some((_, names)) => names.push(name),
-                None => values.push((value, vec![name])),
-            }
-        }
-        (values.len() > 1).then_some(Difference { what, values })
+        Difference::of(what, boots().map(|boot| (printable(&tell(boot)), printable(&boot.name))))
     }));
     found
 }
@@ -173,8 +165,7 @@ fn noise(a: &[Boot], b: &[Boot], whole: &Row, options: &Options, said: &mut Vec<
     if freedom == 0 || mean <= 0.0 {
         return;
     }
-    let squares = |sd: f64, boots: usize| sd * sd * boots.saturating_sub(1) as f64;
-    let sd = ((squares(change.a.sd, a.len()) + squares(change.b.sd, b.len())) / freedom as f64).sqrt() / mean;
+    let sd = pooled_sd((change.a.sd, a.len()), (change.b.sd, b.len())) / mean;
     let seen = smallest_seen(sd, a.len(), b.len());
     let size = size_for(sd, options.effect).max(enough(options.level));
     if seen > options.effect {
