@@ -57,7 +57,7 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     top: Option<usize>,
     /// Probability of any false alarm in a comparison of boots that are the same
-    #[arg(long, value_name = "P", default_value_t = 0.05)]
+    #[arg(long, value_name = "P", default_value_t = judge::LEVEL)]
     significance: f64,
     /// Change of the boot's time that you want to see; if these boots vary too much for that, it is said
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
@@ -114,7 +114,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 fn options(args: &Args) -> anyhow::Result<Options> {
     anyhow::ensure!(
         args.significance > 0.0 && args.significance < 1.0,
-        "--significance {}: a probability lies between 0 and 1; 0.05 is usual",
+        "--significance {}: a probability lies between 0 and 1; 0.05 and 0.01 are usual",
         args.significance
     );
     anyhow::ensure!(args.effect > 0.0 && args.effect.is_finite(), "--effect {}: give percent above 0", args.effect);

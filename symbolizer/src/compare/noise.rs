@@ -5,8 +5,8 @@
 use super::spread::Spread;
 use super::statistics::smallest_seen;
 
-/// With three boots on each side no order of the six is rarer than 1 in 10: nothing is told at the 5 % level.
-pub const LEAST: usize = 4;
+/// With four boots on each side no order of the eight is rarer than 1 in 35: nothing is told at the 1 % level.
+pub const LEAST: usize = 5;
 
 /// More boots than this are not asked for.
 pub const MOST: usize = 100_000;
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn more_boots_tell_smaller_changes() {
         let noise = Noise { relative: 0.02, boots: 5 };
-        assert_eq!(noise.tells(3), None);
+        assert_eq!(noise.tells(4), None);
         let ten = noise.tells(10).expect("a change");
         // (2.1009 + 0.8416) * 0.02 * sqrt(0.2)
         assert!((ten - 0.0263).abs() < 1e-4, "{ten}");
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(noise.needed(1.0), Some(LEAST));
         assert_eq!(noise.needed(1e-9), None);
         let none = Noise { relative: 0.0, boots: 5 };
-        assert_eq!((none.tells(4), none.needed(0.01)), (Some(0.0), Some(LEAST)));
+        assert_eq!((none.tells(5), none.needed(0.01)), (Some(0.0), Some(LEAST)));
     }
 
     #[test]

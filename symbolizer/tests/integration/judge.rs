@@ -37,7 +37,7 @@ fn more_calls_in_an_initcall_are_found_from_traces() {
     let fixture = Fixture::pinned();
     let set = |prefix: &str, kmallocs| -> Vec<Boot> {
         // Each boot a little else.
-        (0..4).map(|at| boot(&fixture, &format!("{prefix}{at}"), fixture.meta(), 40_000 + at * 10, kmallocs)).collect()
+        (0..5).map(|at| boot(&fixture, &format!("{prefix}{at}"), fixture.meta(), 40_000 + at * 10, kmallocs)).collect()
     };
     let (good, bad) = (set("good", 3), set("bad", 500));
     let found = diff(&good, &bad, &Options::default()).unwrap();
