@@ -11,19 +11,22 @@ use crate::problem::{Problem, Span};
 
 /// Names of parts, each followed by a space. Places in these lists are numbers; one string needs no table
 /// of addresses inside the guest.
-pub const KEYS: &str = "on off filter func notrace depth events until channel overflow ";
+pub const KEYS: &str = "on off filter func notrace depth events until channel overflow pack ";
 /// Names of phases, by number.
 pub const PHASES: &str = "firmware start console setup early smp pure core postcore arch subsys fs rootfs device \
                           late final init user shutdown ";
 /// Names of kinds of events, by number.
 pub const EVENTS: &str = "func sched initcall irq ";
 /// Names of channels, by number.
-pub const CHANNELS: &str = "auto ram ivshmem hypercall port ";
+pub const CHANNELS: &str = "auto ram ivshmem hypercall port pmem ";
 /// Names of what a full ring does, by number.
 pub const OVERFLOWS: &str = "wait drop ";
 
 /// The deepest `depth:`.
 pub const DEEPEST: u16 = 127;
+
+/// The most words in a hypercall: it has four arguments.
+pub const MOST_PACKED: u16 = 4;
 
 /// A kind of event that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,11 +61,14 @@ pub enum Channel {
     Hypercall,
     /// An I/O port.
     Port,
+    /// The memory of a virtio-pmem device.
+    Pmem,
 }
 
 impl Channel {
     /// All of them, by number.
-    pub const ALL: [Channel; 5] = [Channel::Auto, Channel::Ram, Channel::Ivshmem, Channel::Hypercall, Channel::Port];
+    pub const ALL: [Channel; 6] =
+        [Channel::Auto, Channel::Ram, Channel::Ivshmem, Channel::Hypercall, Channel::Port, Channel::Pmem];
 }
 
 /// What an event does that finds its ring full.
@@ -103,6 +109,8 @@ pub enum Part<'a> {
     Channel(Channel),
     /// `overflow:`.
     Overflow(Overflow),
+    /// `pack:`, 1 to [`MOST_PACKED`].
+    Pack(u16),
 }
 
 /// What [`items`] finds.
@@ -163,6 +171,8 @@ pub struct Options {
     pub channel: Option<Channel>,
     /// What happens when a ring is full.
     pub overflow: Option<Overflow>,
+    /// Words in each hypercall.
+    pub pack: Option<u16>,
     /// There are `func:` or `notrace:` patterns.
     pub globs: bool,
 }
@@ -172,7 +182,8 @@ impl Options {
     #[inline]
     pub fn read(line: &[u8]) -> Options {
         let (mut filter, mut events, mut any, mut switch) = (PhaseSet::NONE, Events::NONE, false, None);
-        let (mut until, mut depth, mut channel, mut overflow, mut globs) = (None, None, None, None, false);
+        let (mut until, mut depth, mut channel, mut overflow) = (None, None, None, None);
+        let (mut pack, mut globs) = (None, false);
         for (item, _) in items(line) {
             let Item::Part(part) = item else { continue };
             any = true;
@@ -186,6 +197,7 @@ impl Options {
                 Part::Until(phase) => until = Some(phase),
                 Part::Channel(which) => channel = Some(which),
                 Part::Overflow(how) => overflow = Some(how),
+                Part::Pack(words) => pack = Some(words),
             }
         }
         Options {
@@ -197,6 +209,7 @@ impl Options {
             events: if events == Events::NONE { Events::DEFAULT } else { events },
             channel,
             overflow,
+            pack,
             globs,
         }
     }
@@ -272,6 +285,7 @@ enum Key {
     Until,
     Channel,
     Overflow,
+    Pack,
 }
 
 impl<'a> Iterator for Items<'a> {
@@ -360,6 +374,7 @@ impl Key {
             7 => Key::Until,
             8 => Key::Channel,
             9 => Key::Overflow,
+            10 => Key::Pack,
             _ => return None,
         })
     }
@@ -383,7 +398,7 @@ impl Key {
             },
             Key::Func => Part::Func(pattern(value)?),
             Key::Notrace => Part::Notrace(pattern(value)?),
-            Key::Depth => Part::Depth(depth(value.bytes).ok_or((Problem::BadDepth, value))?),
+            Key::Depth => Part::Depth(number(value.bytes, DEEPEST).ok_or((Problem::BadDepth, value))?),
             Key::Until => Part::Until(phase(value)?),
             Key::Events => Part::Events(match place(EVENTS, value.bytes) {
                 Some(0) => EventKind::Func,
@@ -398,6 +413,7 @@ impl Key {
                 Some(2) => Channel::Ivshmem,
                 Some(3) => Channel::Hypercall,
                 Some(4) => Channel::Port,
+                Some(5) => Channel::Pmem,
                 _ => return Err((Problem::UnknownChannel, value)),
             }),
             Key::Overflow => Part::Overflow(match place(OVERFLOWS, value.bytes) {
@@ -405,6 +421,7 @@ impl Key {
                 Some(1) => Overflow::Drop,
                 _ => return Err((Problem::UnknownOverflow, value)),
             }),
+            Key::Pack => Part::Pack(number(value.bytes, MOST_PACKED).ok_or((Problem::BadPack, value))?),
         })
     }
 }
@@ -429,16 +446,16 @@ fn pattern(text: Word<'_>) -> Result<&[u8], (Problem, Word<'_>)> {
 }
 
 #[inline]
-fn depth(digits: &[u8]) -> Option<u16> {
+fn number(digits: &[u8], most: u16) -> Option<u16> {
     let mut number = 0u16;
     for byte in digits {
         let digit = byte.wrapping_sub(b'0');
-        if digit > 9 || number > DEEPEST {
+        if digit > 9 || number > most {
             return None;
         }
         number = number.wrapping_mul(10).wrapping_add(digit as u16);
     }
-    (1..=DEEPEST).contains(&number).then_some(number)
+    (1..=most).contains(&number).then_some(number)
 }
 
 /// Which of the names, each followed by a space, the word is.

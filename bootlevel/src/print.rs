@@ -45,6 +45,7 @@ impl fmt::Display for Part<'_> {
             Part::Until(phase) => write!(f, "until:{}", phase.name()),
             Part::Channel(channel) => write!(f, "channel:{}", channel.name()),
             Part::Overflow(overflow) => write!(f, "overflow:{}", overflow.name()),
+            Part::Pack(words) => write!(f, "pack:{words}"),
         }
     }
 }

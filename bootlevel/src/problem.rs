@@ -48,11 +48,13 @@ pub enum Problem {
     UnknownChannel,
     /// `overflow:block`.
     UnknownOverflow,
+    /// `pack:9`.
+    BadPack,
 }
 
 impl Problem {
     /// All of them.
-    pub const ALL: [Problem; 12] = [
+    pub const ALL: [Problem; 13] = [
         Problem::UnknownPart,
         Problem::NoPart,
         Problem::NoValue,
@@ -65,6 +67,7 @@ impl Problem {
         Problem::UnknownEvent,
         Problem::UnknownChannel,
         Problem::UnknownOverflow,
+        Problem::BadPack,
     ];
 
     /// The problem with this number.
@@ -83,6 +86,7 @@ impl Problem {
             10 => Problem::UnknownEvent,
             11 => Problem::UnknownChannel,
             12 => Problem::UnknownOverflow,
+            13 => Problem::BadPack,
             _ => return None,
         })
     }
@@ -91,7 +95,8 @@ impl Problem {
     pub const fn description(self) -> &'static str {
         match self {
             Problem::UnknownPart => {
-                "no such part: they are on, off, filter, func, notrace, depth, events, until, channel, overflow"
+                "no such part: they are on, off, filter, func, notrace, depth, events, until, channel, overflow, \
+                 pack"
             }
             Problem::NoPart => "belongs to no part: a list goes on only after filter:, func:, notrace: or events:",
             Problem::NoValue => "nothing stands after the colon",
@@ -107,8 +112,9 @@ impl Problem {
             }
             Problem::BadDepth => "no depth: a number from 1 to 127 is expected",
             Problem::UnknownEvent => "no such kind of event: they are func, sched, initcall, irq",
-            Problem::UnknownChannel => "no such channel: they are auto, ram, ivshmem, hypercall, port",
+            Problem::UnknownChannel => "no such channel: they are auto, ram, ivshmem, hypercall, port, pmem",
             Problem::UnknownOverflow => "a full ring can wait or drop, nothing else",
+            Problem::BadPack => "a hypercall takes 1 to 4 words",
         }
     }
 }

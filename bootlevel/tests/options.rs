@@ -109,6 +109,7 @@ fn options_sum_up() {
         events: Events::DEFAULT,
         channel: None,
         overflow: None,
+        pack: None,
         globs: false,
     };
     assert_eq!(none, expected);
@@ -120,6 +121,7 @@ fn options_sum_up() {
     assert_eq!(read("until:late,until:init").until, Some(Phase::Init));
     assert_eq!(read("channel:port,overflow:drop,channel:ram").channel, Some(Channel::Ram));
     assert_eq!(read("overflow:drop").overflow, Some(Overflow::Drop));
+    assert_eq!((read("pack:2,pack:5").pack, read("channel:pmem").channel), (Some(2), Some(Channel::Pmem)));
     assert!(read("notrace:a").globs && read("func:a").globs);
     assert_eq!(read("filter:nothing").phases, PhaseSet::ALL);
     let phases = read("filter:core-postcore,late").phases;

@@ -13,7 +13,8 @@
 //! 6. [`plan`]: what the command line asks for; [`sites`]: the call sites, led to the recorder or to nowhere;
 //!    [`marked`]: the functions whose calls mean something: [`levels`] of the boot, [`modules`];
 //!    [`calibrate`]: what all this costs, measured once;
-//! 7. [`facts`]: everything that differs from kernel to kernel, as symbols that the injector (or the
+//! 7. [`channel`]: where chunks go;
+//! 8. [`facts`]: everything that differs from kernel to kernel, as symbols that the injector (or the
 //!    kernel's own link) defines.
 //!
 //! The crate is compiled twice: as a library, so that its docs, lints and tests are like any other's,
@@ -23,6 +24,7 @@
 
 pub mod boot;
 pub mod calibrate;
+pub mod channel;
 pub mod facts;
 pub mod levels;
 pub mod marked;

@@ -164,6 +164,7 @@ pub fn read() -> bool {
         Some(Overflow::Drop) => header.policy = POLICY_DROP,
         None => {}
     }
+    crate::channel::choose(options.channel);
     plan.again = (in_tree && plan.phases != PhaseSet::NONE) as u32;
     plan.next_initcall = facts::initcalls_early();
     let globs = options.globs && header.host_did & HOST_DID_GLOBS == 0;

@@ -14,6 +14,8 @@ pub mod compare;
 pub mod decode;
 pub mod explore;
 pub mod export;
+pub mod host;
+pub mod import;
 pub mod options;
 pub mod report;
 pub mod resolve;

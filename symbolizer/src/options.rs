@@ -118,7 +118,7 @@ fn hint(problem: Problem, word: &[u8]) -> Option<String> {
         Problem::TakesNoValue => word.split_once(':').map(|(name, _)| name.trim().to_owned()),
         Problem::UnknownChannel => nearest(word, CHANNELS.split_whitespace()).map(str::to_owned),
         Problem::UnknownOverflow => nearest(word, OVERFLOWS.split_whitespace()).map(str::to_owned),
-        Problem::NoValue | Problem::BeforeTheKernel | Problem::BadDepth => None,
+        Problem::NoValue | Problem::BeforeTheKernel | Problem::BadDepth | Problem::BadPack => None,
     }
 }
 

@@ -21,6 +21,8 @@ const CRATES: &[(&str, &[&str])] = &[
 
 /// The modules of the symbolizer's library.
 const LIBRARY: &[&str] = &[
+    "host",
+    "import",
     "capture",
     "trace_dir",
     "decode",
@@ -39,14 +41,18 @@ const LIBRARY: &[&str] = &[
 /// Each module of the symbolizer, in the order that data flows, and the modules that it may name.
 /// capture writes what trace_dir lays out; all others look back only.
 const MODULES: &[(&str, &[&str])] = &[
-    ("capture", &["trace_dir"]),
+    // What a host under the guest has seen: one record for each exit, and their file in the trace.
+    ("host", &["trace_dir"]),
+    ("capture", &["trace_dir", "host"]),
+    // Beside capture: what other recorders have written.
+    ("import", &["trace_dir", "host", "capture"]),
     ("trace_dir", &[]),
     ("decode", &["trace_dir"]),
-    ("calltree", &["trace_dir", "decode"]),
+    ("calltree", &["trace_dir", "decode", "host"]),
     // What a run through a trace has found, kept beside it.
     ("trace_index", &["trace_dir", "calltree"]),
     ("resolve", &["trace_dir", "decode", "calltree"]),
-    ("report", &["trace_dir", "decode", "calltree", "resolve", "options"]),
+    ("report", &["trace_dir", "decode", "calltree", "resolve", "options", "host"]),
     ("export", &["trace_dir", "decode", "calltree", "resolve", "report"]),
     // A report to walk through.
     ("explore", &["calltree", "resolve", "report"]),

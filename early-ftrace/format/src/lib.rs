@@ -20,6 +20,7 @@ pub mod encode;
 pub mod event;
 pub mod mark;
 pub mod shared;
+pub mod stream;
 pub mod word;
 
 /// Version of everything in this crate; stands in the shared header and in each trace.

@@ -120,6 +120,13 @@ pub struct Header {
     pub gate: u32,
     /// Guest-private: frames that a new shadow stack leaves unused, so that it is full `depth:N` frames later.
     pub skipped_frames: u64,
+    /// Written by the guest: where its events go, a `bootlevel::Channel` as a number; 0: not decided yet.
+    pub channel: u32,
+    /// Written by the guest: words in each hypercall, 1 to 4.
+    pub pack: u32,
+    /// Written by the guest once the kernel knows it (at the latest when the boot ends): frequency of the time stamp
+    /// counter in kHz, for hosts that do not see all of its memory; 0 before.
+    pub tsc_khz: u64,
     /// Written by the guest: ticks at which each phase began, by `bootlevel::Phase` as a number; 0: not (yet).
     pub phase_began: [u64; MOST_PHASES],
 }
@@ -136,6 +143,9 @@ pub const ORIGIN_IN_TREE: u32 = 1;
 
 /// [`Header::host_did`]: call sites that `func:` and `notrace:` exclude are nops in the image already.
 pub const HOST_DID_GLOBS: u32 = 1;
+
+/// [`Header::host_did`]: whoever boots this image sees the guest's RAM.
+pub const HOST_SEES_RAM: u32 = 2;
 
 /// [`Header::state`]: what the guest made of the kernel's command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

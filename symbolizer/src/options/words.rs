@@ -35,6 +35,9 @@ pub fn meaning(line: &[u8], functions: Option<&[String]>) -> Vec<Line> {
         Some(Overflow::Wait) => ("full ring", "wait for the recorder, for a bounded time".into()),
         Some(Overflow::Drop) => ("full ring", "lose events, and count them".into()),
     });
+    if let Some(words) = options.pack {
+        lines.push(("hypercalls", format!("{words} of 4 words in each")));
+    }
     lines
 }
 
@@ -124,6 +127,7 @@ fn channel(channel: Option<Channel>) -> &'static str {
         Some(Channel::Ivshmem) => "the memory of an ivshmem device",
         Some(Channel::Hypercall) => "hypercalls",
         Some(Channel::Port) => "an I/O port",
+        Some(Channel::Pmem) => "the memory of a virtio-pmem device",
     }
 }
 

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! Hypercalls.
+
+/// Takes it into use; false if it is not there.
+pub fn take() -> bool {
+    false
+}
