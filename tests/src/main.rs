@@ -5,9 +5,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use xtask::kernel_build::{self, Flavour};
 use xtask::kernels::Kernel;
+use xtask::planted::history::KINDS;
 use xtask::steps::Steps;
 use xtask::{bench, checks, demo, pictures, planted};
 
@@ -68,6 +70,7 @@ What stands after -- goes to `cargo test --workspace`.")]
   cargo xtask bench noise
   cargo xtask bench readers
   cargo xtask bench regressions
+  cargo xtask bench regressions --kind cpu
 
 Prints a table and writes target/bench/summary.json (of a part: its own file). Exit code 1 if a
 target is missed.")]
@@ -75,6 +78,9 @@ target is missed.")]
         /// What to measure: the whole, or each boot level alone
         #[arg(value_enum, default_value_t = Part::All)]
         part: Part,
+        /// Of regressions: only this one (may be repeated)
+        #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(KINDS.iter().map(|kind| kind.name)))]
+        kind: Vec<String>,
         #[command(flatten)]
         kernel: KernelArgs,
     },
@@ -192,17 +198,17 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo { kernel, cpus, keep } => demo::run(&kernel.into(), cpus, keep.as_deref()),
         Command::Test { arguments } => checks::test(&arguments),
-        Command::Bench { part: Part::All, kernel } => bench::run(&kernel.into()),
-        Command::Bench { part: Part::Levels, kernel } => bench::levels::run(&kernel.into()),
+        Command::Bench { part: Part::All, kernel, .. } => bench::run(&kernel.into()),
+        Command::Bench { part: Part::Levels, kernel, .. } => bench::levels::run(&kernel.into()),
         Command::Kernel { plain, series } => kernel(&series, if plain { Flavour::Plain } else { Flavour::Hypergraph }),
-        Command::Bench { part: Part::InTree, kernel } => bench::intree::run(&kernel.kernel),
-        Command::Bench { part: Part::Overhead, kernel } => bench::overhead::run(&kernel.into()),
-        Command::Bench { part: Part::Scale, kernel } => bench::scale::run(&kernel.into()),
+        Command::Bench { part: Part::InTree, kernel, .. } => bench::intree::run(&kernel.kernel),
+        Command::Bench { part: Part::Overhead, kernel, .. } => bench::overhead::run(&kernel.into()),
+        Command::Bench { part: Part::Scale, kernel, .. } => bench::scale::run(&kernel.into()),
         Command::Pictures { kernel, page, out } => pictures::run(&kernel.into(), page.as_deref(), out.as_deref()),
-        Command::Bench { part: Part::Names, kernel } => bench::names::run(&kernel.into()),
-        Command::Bench { part: Part::Noise, kernel } => bench::noise::run(&kernel.into()),
-        Command::Bench { part: Part::Readers, kernel } => bench::readers::run(&kernel.into()),
-        Command::Bench { part: Part::Regressions, .. } => bench::regressions::run(),
+        Command::Bench { part: Part::Names, kernel, .. } => bench::names::run(&kernel.into()),
+        Command::Bench { part: Part::Noise, kernel, .. } => bench::noise::run(&kernel.into()),
+        Command::Bench { part: Part::Readers, kernel, .. } => bench::readers::run(&kernel.into()),
+        Command::Bench { part: Part::Regressions, kind, .. } => bench::regressions::run(&kind),
         Command::Planted => planted::run(),
         Command::PlantedKernel { root, kernel_config } => planted::kernels::build_checked_out(&root, &kernel_config),
         Command::Bless => checks::bless(),

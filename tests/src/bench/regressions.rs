@@ -14,11 +14,11 @@ use crate::planted::ranges::{self, Found, With};
 use crate::steps::Steps;
 use crate::{initrd, tools, workspace};
 
-/// Searches all ranges; whether each right commit and function was found.
+/// Searches these ranges, or all; whether each right commit and function was found.
 ///
 /// # Errors
 /// When something other than a search fails.
-pub fn run() -> Result<bool> {
+pub fn run(kinds: &[String]) -> Result<bool> {
     let say = Steps::default();
     tools::ensure(tools::TEST)?;
     let symbolize = workspace::build_release("symbolizer", "symbolize")?;
@@ -30,7 +30,7 @@ pub fn run() -> Result<bool> {
     let planted = Planted::prepare(&say)?;
 
     let mut rows = Vec::new();
-    for kind in KINDS {
+    for kind in KINDS.iter().filter(|kind| kinds.is_empty() || kinds.iter().any(|name| name == kind.name)) {
         let kernels = planted.kernels();
         say.step(format_args!("{}: {} commits", kind.what, kind.commits().count()));
         let work = directory.join(kind.name);
