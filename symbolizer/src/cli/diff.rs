@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use symbolizer::compare::boot::Boot;
 use symbolizer::compare::diff::Diff;
 use symbolizer::compare::judge::{self, Options};
 use symbolizer::compare::{diff_flame, diff_json, diff_text};
@@ -100,6 +101,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     paths.extend(b);
     let mut before = args.boots.read(&paths, &vmlinux, &phases)?;
     let after = before.split_off(a.len());
+    let (before, after) = each_once(before, after)?;
     phases.done("read the boots");
     let diff = judge::diff(&before, &after, &options)
         .map_err(|refused| anyhow::anyhow!("{refused}\nChoose others, or go on with --force"))?;
@@ -193,6 +195,16 @@ fn twice(a: &[PathBuf], b: &[PathBuf]) -> anyhow::Result<()> {
         known.extend(here);
     }
     Ok(())
+}
+
+/// The same of boots under two names: a trace and the file that was kept of it. Twice on one side it counts once.
+fn each_once(before: Vec<Boot>, after: Vec<Boot>) -> anyhow::Result<(Vec<Boot>, Vec<Boot>)> {
+    let (mut in_a, mut in_b) = (boots::Known::default(), boots::Known::default());
+    let (before, after) = (in_a.only_new(before), in_b.only_new(after));
+    if let Some(both) = in_a.find(&after).filter(|_| before.len() > 1 || after.len() > 1) {
+        anyhow::bail!("{}: the same boot is on the other side, too", both.name);
+    }
+    Ok((before, after))
 }
 
 fn real(path: &Path) -> PathBuf {

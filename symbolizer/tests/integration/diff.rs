@@ -93,6 +93,23 @@ fn sides_are_told_by_two_dashes_or_by_being_two() {
 }
 
 #[test]
+fn a_trace_and_what_was_kept_of_it_are_one_boot() {
+    let fixture = Fixture::pinned();
+    for (name, second, kmallocs) in [("one", 0, 3), ("other", 60, 300)] {
+        let meta = Meta { deterministic: true, started_at: 1_700_000_000 + second, ..fixture.meta() };
+        boot(&fixture, name, meta, 40_000, kmallocs);
+        text(&run(&fixture, &["keep", name, "vmlinux", "-o", "kept"]), 0);
+    }
+    let kept = std::fs::read_dir(fixture.dir.path().join("kept")).unwrap().count();
+    assert_eq!(kept, 2);
+    let output = run(&fixture, &["diff", "--vmlinux", "vmlinux", "one", "kept/one.boot.zst", "--", "other"]);
+    text(&output, 1);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the same boot as"), "{output:?}");
+    let both = run(&fixture, &["diff", "--vmlinux", "vmlinux", "one", "--", "kept/one.boot.zst", "other"]);
+    assert!(message(&both).contains("on the other side"), "{both:?}");
+}
+
+#[test]
 fn sets_of_kept_boots_are_compared_by_a_test() {
     let fixture = Fixture::pinned();
     for (name, ticks, kmallocs) in [("before", 400_000, 3), ("after", 415_000, 300)] {
