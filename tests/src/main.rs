@@ -62,6 +62,7 @@ What stands after -- goes to `cargo test --workspace`.")]
   cargo xtask bench
   cargo xtask bench --kernel 6.12
 
+  cargo xtask bench channels
   cargo xtask bench levels
   cargo xtask bench in-tree
   cargo xtask bench overhead
@@ -149,6 +150,8 @@ you commit it.")]
 enum Part {
     /// The guest's cost, the host's speed
     All,
+    /// The same boot by each channel
+    Channels,
     /// Each boot level traced alone
     Levels,
     /// A kernel from source, with the tracer in its tree
@@ -199,6 +202,7 @@ fn main() -> ExitCode {
         Command::Demo { kernel, cpus, keep } => demo::run(&kernel.into(), cpus, keep.as_deref()),
         Command::Test { arguments } => checks::test(&arguments),
         Command::Bench { part: Part::All, kernel, .. } => bench::run(&kernel.into()),
+        Command::Bench { part: Part::Channels, kernel, .. } => bench::channels::run(&kernel.into()),
         Command::Bench { part: Part::Levels, kernel, .. } => bench::levels::run(&kernel.into()),
         Command::Kernel { plain, series } => kernel(&series, if plain { Flavour::Plain } else { Flavour::Hypergraph }),
         Command::Bench { part: Part::InTree, kernel, .. } => bench::intree::run(&kernel.kernel),

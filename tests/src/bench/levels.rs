@@ -9,12 +9,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::{Bench, size_of_directory};
 use crate::kernels::Kernel;
+use crate::machine::COMMAND_LINE;
 use crate::recording::{self, number};
 use crate::witness::Counts;
 
@@ -25,13 +28,19 @@ const LEVELS: [&str; 10] = ["early", "pure", "core", "postcore", "arch", "subsys
 const MOST_TIMES_OWN: f64 = 1.5;
 
 /// One traced boot.
-struct Boot {
+pub(super) struct Boot {
     /// Kernel and tracer instructions.
-    instructions: u64,
-    events: u64,
-    bytes: u64,
+    pub instructions: u64,
+    pub events: u64,
+    pub bytes: u64,
     /// What `symbolize bench-levels` prints.
-    between: Value,
+    pub between: Value,
+    /// Its `meta.json`.
+    pub meta: Value,
+    /// Where it is.
+    pub trace: PathBuf,
+    /// What the witness has counted.
+    pub counts: Counts,
 }
 
 /// Measures; whether the target is met.
@@ -93,27 +102,37 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
 impl Bench {
     /// A boot with these words on its command line.
     fn level(&self, name: &str, words: &str) -> Result<Boot> {
+        self.boot_icount(&format!("level-{name}"), &[], words)
+    }
+
+    /// The same, recorded with these arguments.
+    pub(super) fn boot_icount(&self, name: &str, arguments: &[&str], words: &str) -> Result<Boot> {
         self.steps.step(format_args!("boot: {name}"));
-        let (out, trace) =
-            (self.directory.join(format!("level-{name}.json")), self.directory.join(format!("level-{name}")));
+        let (out, trace) = (self.directory.join(format!("{name}.json")), self.directory.join(name));
         recording::clear(&trace)?;
         let machine = self.machine(&out)?.icount();
-        let mut record = recording::record_with(&self.symbolize, &self.vmlinux, &self.initrd, &trace, &machine, words);
+        let line = format!("{COMMAND_LINE} {words}");
+        let mut record = Command::new(&self.symbolize);
+        record.arg("record").args(arguments).arg("--vmlinux").arg(&self.vmlinux).arg("-o").arg(&trace);
+        record.arg("--initrd").arg(&self.initrd).args(["--append", line.trim_end(), "--"]).args(machine.qemu());
+        record.stdin(Stdio::null());
         let output = record.output().context("cannot run symbolize")?;
         if !output.status.success() {
             bail!("symbolize record: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
         }
         let meta = recording::meta(&trace)?;
         let region = number(&meta, "/region/virt")?;
-        let counted = Counts::read(&out)?.instructions_with(region..region + number(&meta, "/region/size")?)?;
+        let counts = Counts::read(&out)?;
+        let counted = counts.instructions_with(region..region + number(&meta, "/region/size")?)?;
         let mut between = std::process::Command::new(&self.symbolize);
         between.arg("bench-levels").arg(&trace);
         if let Some([enter, leave]) = self.interrupts() {
             between.args(["--irq", &enter.to_string(), &leave.to_string()]);
         }
         let events = number(&meta, "/totals/events")?;
-        let between = if name == "off" { Value::Null } else { recording::json(&mut between)? };
-        Ok(Boot { bytes: size_of_directory(&trace)?, instructions: counted.kernel + counted.hook, events, between })
+        let between = if words == "hypergraph=off" { Value::Null } else { recording::json(&mut between)? };
+        let (bytes, instructions) = (size_of_directory(&trace)?, counted.kernel + counted.hook);
+        Ok(Boot { bytes, instructions, events, between, meta, trace, counts })
     }
 
     /// Sites of `irq_enter_rcu` and `irq_exit_rcu`, as the hook sees them.
@@ -185,7 +204,7 @@ impl Bench {
 
 /// Calls of the level in the filtered trace and in how many it differs from the whole trace; the same for
 /// pid 1 outside of interrupts.
-fn compare(full: &Value, filtered: &Value, level: &str) -> Result<[u64; 4]> {
+pub(super) fn compare(full: &Value, filtered: &Value, level: &str) -> Result<[u64; 4]> {
     let calls = |trace: &Value, which: &str| -> Result<BTreeMap<u64, u64>> {
         let list = trace.pointer(&format!("/phases/{level}/{which}")).and_then(Value::as_array);
         list.map_or(Ok(BTreeMap::new()), |list| {

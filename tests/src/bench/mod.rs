@@ -6,6 +6,7 @@
 //! [`child`] measures a process, [`resolvers`] compares addresses with llvm-symbolizer, [`figures`]
 //! holds the targets. Never here: assertions of tests.
 
+pub mod channels;
 pub mod child;
 pub mod figures;
 pub mod intree;
