@@ -4,7 +4,7 @@
 //! a call, the value that it returned. Out: marks ([`crate::levels`], [`crate::modules`]); and, in the
 //! phases that are recorded, the words of an ordinary call.
 
-use crate::channel::ivshmem;
+use crate::channel::ivshmem::{self, Access};
 use crate::facts;
 use crate::levels;
 use crate::modules;
@@ -77,9 +77,15 @@ pub struct Called {
 }
 
 impl Called {
-    /// The first five arguments of a function that takes numbers of 32 bits.
-    fn numbers(&self) -> [u32; 5] {
-        [self.rdi as u32, self.rsi as u32, self.rdx as u32, self.rcx as u32, self.r8 as u32]
+    /// The first five arguments of a function that accesses configuration space.
+    fn access(&self) -> Access {
+        Access {
+            segment: self.rdi as u32,
+            bus: self.rsi as u32,
+            devfn: self.rdx as u32,
+            at: self.rcx as u32,
+            len: self.r8 as u32,
+        }
     }
 }
 
@@ -214,13 +220,11 @@ pub unsafe extern "C" fn eft_on_marked(called: *mut Called) -> u32 {
             false
         }
         Marked::PciRead => {
-            let [segment, bus, devfn, at, len] = called.numbers();
-            called.r9 = ivshmem::on_read(segment, bus, devfn, at, len, called.r9);
+            called.r9 = ivshmem::on_read(&called.access(), called.r9);
             false
         }
         Marked::PciWrite => {
-            let [segment, bus, devfn, at, len] = called.numbers();
-            called.r9 = ivshmem::on_write(segment, bus, devfn, at, len, called.r9 as u32) as u64;
+            called.r9 = ivshmem::on_write(&called.access(), called.r9 as u32) as u64;
             false
         }
     };

@@ -3,8 +3,8 @@
 //! device. Out: the region's data in its memory ([`remap`]); configuration accesses of the kernel that leave it there.
 //!
 //! The kernel, when it looks at the bus, takes the memory of each device away for a moment: it clears the command register's
-//! decode bit, writes ones to a BAR to learn its size, and puts both back. Functions are traced meanwhile, and their stacks
-//! would be gone. So those functions that read and write configuration registers are marked ones ([`crate::marked`]), and
+//! decode bit, writes ones to a BAR to learn its size, and puts both back (`__pci_read_base`). Functions are traced
+//! meanwhile, and their stacks would be gone. So those functions that read and write configuration registers are marked ones ([`crate::marked`]), and
 //! [`on_write`] and [`on_read`] change their arguments: of this device, decoding stays on, the BAR is written with what it
 //! holds, and is read as the kernel has written it, with the bits that its size leaves. The kernel sees the device as it
 //! is, and reserves its addresses; if it moves it (`pci=realloc`), only it believes so.
@@ -21,7 +21,6 @@ const IVSHMEM: u32 = 0x1110_1af4;
 
 /// The BAR that is the memory, and the one behind it, its upper half if it is 64 bits wide.
 const BAR: u32 = 0x18;
-const BAR_END: u32 = 0x20;
 /// A BAR's low bits: not an I/O port; 64 bits wide.
 const IS_PORT: u32 = 1;
 const IS_WIDE: u32 = 4;
@@ -34,21 +33,84 @@ const COMMAND: u32 = 0x04;
 const HELD_OFFSET: usize = 768;
 
 /// The BAR that must stay where it is; guest-private.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C)]
-struct Held {
+pub struct Held {
     /// Nonzero if there is one.
-    on: u32,
+    pub on: u32,
     /// Whose.
-    devfn: u32,
+    pub devfn: u32,
     /// What the registers hold.
-    value: [u32; 2],
+    pub value: [u32; 2],
     /// What the kernel has written there.
-    shown: [u32; 2],
+    pub shown: [u32; 2],
     /// The bits that can be written.
-    mask: [u32; 2],
+    pub mask: [u32; 2],
     /// Where a register goes that the kernel is not to see.
     nowhere: u32,
+}
+
+/// A configuration access of the kernel's, as its functions get it: where, and how many bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    /// Segment (PCI domain).
+    pub segment: u32,
+    /// Bus.
+    pub bus: u32,
+    /// Slot and function.
+    pub devfn: u32,
+    /// Register, in bytes.
+    pub at: u32,
+    /// 1, 2 or 4.
+    pub len: u32,
+}
+
+impl Held {
+    /// A BAR that holds `value`, of which the bits of `mask` can be written. One of 32 bits has no second register: 0, 0.
+    #[inline]
+    pub const fn new(devfn: u32, value: [u32; 2], mask: [u32; 2]) -> Held {
+        Held { on: 1, devfn, value, shown: value, mask, nowhere: 0 }
+    }
+
+    #[inline]
+    fn is_of(&self, access: &Access) -> bool {
+        self.on != 0 && access.segment == 0 && access.bus == 0 && access.devfn == self.devfn
+    }
+
+    /// Whether it goes to the BAR, and then to its upper half.
+    #[inline]
+    fn half(&self, access: &Access) -> Option<bool> {
+        let end = if self.value[0] & IS_WIDE != 0 { BAR + 8 } else { BAR + 4 };
+        (self.is_of(access) && access.at >= BAR && access.at < end).then_some(access.at >= BAR + 4)
+    }
+
+    /// The kernel writes `value`: what is to be written instead.
+    #[inline]
+    pub fn write(&mut self, access: &Access, value: u32) -> u32 {
+        let upper = match self.half(access) {
+            None if self.is_of(access) && access.at == COMMAND => return value | DECODES_MEMORY,
+            None => return value,
+            Some(upper) => upper,
+        };
+        let ([low, high], [low_mask, high_mask], [shown_low, shown_high]) = (self.value, self.mask, &mut self.shown);
+        let (kept, mask, shown) = if upper { (high, high_mask, shown_high) } else { (low, low_mask, shown_low) };
+        if access.len == 4 {
+            *shown = value & mask | kept & !mask;
+        }
+        kept >> ((access.at & 3) * 8)
+    }
+
+    /// What the kernel is to read, if it is not what the register holds.
+    #[inline]
+    pub fn read(&self, access: &Access) -> Option<u32> {
+        let [low, high] = self.shown;
+        let whole = if self.half(access)? { high } else { low } >> ((access.at & 3) * 8);
+        Some(match access.len {
+            1 => whole & 0xff,
+            2 => whole & 0xffff,
+            _ => whole,
+        })
+    }
 }
 
 const _: () = assert!(HELD_OFFSET >= 512 && (HELD_OFFSET + size_of::<Held>()) as u64 <= crate::plan::PLAN_OFFSET);
@@ -108,50 +170,22 @@ fn measure(device: Function) -> Option<(u64, u64, Held)> {
     let base = (high as u64) << 32 | (low & !FLAGS) as u64;
     let mask = (high_mask as u64) << 32 | low_mask as u64;
     let value = [low, high];
-    let mask_of = [low_mask, if wide { high_mask } else { 0 }];
-    let new = Held { on: 1, devfn: device.0, value, shown: value, mask: mask_of, nowhere: 0 };
-    Some((base, mask.wrapping_neg(), new))
-}
-
-/// Which of the BAR's registers this is, if it is the held device's.
-fn register(held: &Held, segment: u32, bus: u32, devfn: u32, at: u32) -> Option<usize> {
-    let ours = held.on != 0 && segment == 0 && bus == 0 && devfn == held.devfn;
-    (ours && at >= BAR && at < BAR_END && (at < BAR + 4 || held.value[0] & IS_WIDE != 0))
-        .then_some((at >= BAR + 4) as usize)
+    let masks = [low_mask, if wide { high_mask } else { 0 }];
+    Some((base, mask.wrapping_neg(), Held::new(device.0, value, masks)))
 }
 
 /// The kernel writes a configuration register: what it is to write instead.
-pub fn on_write(segment: u32, bus: u32, devfn: u32, at: u32, len: u32, value: u32) -> u32 {
+pub fn on_write(access: &Access, value: u32) -> u32 {
     // SAFETY: our own memory; the kernel looks at one device in one task.
-    let held = unsafe { &mut *held() };
-    if let Some(which) = register(held, segment, bus, devfn, at) {
-        let [low, high] = &mut held.shown;
-        let (shown, kept, mask) = match which {
-            0 => (low, held.value[0], held.mask[0]),
-            _ => (high, held.value[1], held.mask[1]),
-        };
-        if len == 4 {
-            *shown = value & mask | kept & !mask;
-        }
-        return kept >> ((at & 3) * 8);
-    }
-    let ours = held.on != 0 && segment == 0 && bus == 0 && devfn == held.devfn;
-    if ours && at == COMMAND { value | DECODES_MEMORY } else { value }
+    unsafe { (*held()).write(access, value) }
 }
 
 /// The kernel reads a configuration register to `value`: where it is to be put instead, if the kernel is to see another.
-pub fn on_read(segment: u32, bus: u32, devfn: u32, at: u32, len: u32, value: u64) -> u64 {
-    // SAFETY: as above.
-    let held = unsafe { &mut *held() };
-    let Some(which) = register(held, segment, bus, devfn, at) else { return value };
-    let [low, high] = held.shown;
-    let whole = if which == 0 { low } else { high } >> ((at & 3) * 8);
-    let shown = match len {
-        1 => whole & 0xff,
-        2 => whole & 0xffff,
-        _ => whole,
-    };
-    // SAFETY: the caller's variable, an aligned `u32` (the kernel's function stores one whatever the length is).
-    unsafe { (value as *mut u32).write_volatile(shown) };
-    (&raw mut held.nowhere).addr() as u64
+pub fn on_read(access: &Access, value: u64) -> u64 {
+    // SAFETY: as above; the caller's variable, an aligned `u32` (the kernel's function stores one whatever the length).
+    unsafe {
+        let Some(shown) = (*held()).read(access) else { return value };
+        (value as *mut u32).write_volatile(shown);
+        (&raw mut (*held()).nowhere).addr() as u64
+    }
 }
