@@ -121,6 +121,14 @@ facts! {
     eft_kernel_irq_enter_rcu => irq_enter_rcu;
     /// `irq_exit_rcu(void)`.
     eft_kernel_irq_exit_rcu => irq_exit_rcu;
+    /// `panic(const char *, ...)`.
+    eft_kernel_panic => panic;
+    /// `__die(const char *, struct pt_regs *, long)`: of each oops.
+    eft_kernel___die => die;
+    /// `stop_this_cpu(void *)`: what the other CPUs end in, after a panic and at a shutdown.
+    eft_kernel_stop_this_cpu => stop_this_cpu;
+    /// `unsigned int tsc_khz`; 0 without it.
+    eft_kernel_tsc_khz => tsc_khz;
 }
 
 unsafe extern "C" {

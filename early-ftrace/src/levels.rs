@@ -56,6 +56,7 @@ fn mark(phase: Phase) {
     // SAFETY: our header; the index is below 32, as there are 19 phases.
     unsafe { (&raw mut (*header()).phase_began).cast::<u64>().add(phase as usize).write_volatile(time) };
     put_mark(Mark::Phase(phase as u8), 0, time);
+    crate::channel::frames::announce();
 }
 
 /// Leads the call sites where the phase wants them.

@@ -4,6 +4,7 @@
 //! a call, the value that it returned. Out: marks ([`crate::levels`], [`crate::modules`]); and, in the
 //! phases that are recorded, the words of an ordinary call.
 
+use crate::channel::{frames, is_stream};
 use crate::facts;
 use crate::levels;
 use crate::modules;
@@ -36,6 +37,10 @@ pub enum Marked {
     IrqEnter,
     /// `irq_exit_rcu`.
     IrqExit,
+    /// `panic`, `stop_this_cpu`.
+    Last,
+    /// `__die`.
+    Die,
 }
 
 impl Marked {
@@ -48,6 +53,8 @@ impl Marked {
             4 => Marked::Module,
             5 => Marked::IrqEnter,
             6 => Marked::IrqExit,
+            7 => Marked::Last,
+            8 => Marked::Die,
             _ => return None,
         })
     }
@@ -86,6 +93,8 @@ unsafe extern "C" {
     static eft_mark_module: u8;
     static eft_mark_irq_enter: u8;
     static eft_mark_irq_exit: u8;
+    static eft_mark_last: u8;
+    static eft_mark_die: u8;
     /// Where marked functions return to; compare only.
     pub static eft_return_marked: u8;
 }
@@ -108,6 +117,8 @@ fn marked_by(to: sites::Target) -> Option<Marked> {
         _ if to == (&raw const eft_mark_module).addr() => Marked::Module,
         _ if to == (&raw const eft_mark_irq_enter).addr() => Marked::IrqEnter,
         _ if to == (&raw const eft_mark_irq_exit).addr() => Marked::IrqExit,
+        _ if to == (&raw const eft_mark_last).addr() => Marked::Last,
+        _ if to == (&raw const eft_mark_die).addr() => Marked::Die,
         _ => return None,
     })
 }
@@ -134,6 +145,11 @@ pub fn install(plan: &mut Plan) {
     install_one(facts::kernel_halt(), &raw const eft_mark_shutdown);
     install_one(facts::kernel_power_off(), &raw const eft_mark_shutdown);
     install_one(facts::module_finalize(), &raw const eft_mark_module);
+    if is_stream() {
+        install_one(facts::panic(), &raw const eft_mark_last);
+        install_one(facts::stop_this_cpu(), &raw const eft_mark_last);
+        install_one(facts::die(), &raw const eft_mark_die);
+    }
     if plan.irqs != 0 {
         install_one(facts::irq_enter_rcu(), &raw const eft_mark_irq_enter);
         install_one(facts::irq_exit_rcu(), &raw const eft_mark_irq_exit);
@@ -174,6 +190,15 @@ pub unsafe extern "C" fn eft_on_marked(called: *mut Called) -> u32 {
         }
         Marked::Shutdown => {
             levels::begin(bootlevel::Phase::Shutdown);
+            frames::short();
+            false
+        }
+        Marked::Last => {
+            frames::short();
+            false
+        }
+        Marked::Die => {
+            frames::last();
             false
         }
         Marked::Module => {

@@ -106,7 +106,7 @@ pub struct Called {
 }
 
 /// Kernel symbols that a kernel may do without: PVH, modules.
-const OPTIONAL: &[&str] = &["pvh_start_info", "module_finalize"];
+const OPTIONAL: &[&str] = &["pvh_start_info", "module_finalize", "tsc_khz", "panic", "__die", "stop_this_cpu"];
 
 /// Size and alignment of the guest's per-CPU variables.
 const SLOTS: u64 = 64;

@@ -53,6 +53,10 @@ pub struct Options {
     pub command_line: Vec<u8>,
     /// Physical address of the region; chosen after the kernel's image when `None`.
     pub region_phys: Option<u64>,
+    /// Whoever boots it sees the guest's RAM: of channels, the guest takes that by itself.
+    pub host_sees_ram: bool,
+    /// I/O port of the port channel; 0: QEMU's default.
+    pub port: u16,
 }
 
 impl Default for Options {
@@ -66,6 +70,8 @@ impl Default for Options {
             ram_bytes: None,
             command_line: Vec::new(),
             region_phys: None,
+            host_sees_ram: false,
+            port: 0,
         }
     }
 }

@@ -176,6 +176,7 @@ fn definition(symbol: &'static str, percpu_hot: bool) -> Option<Definition> {
         "eft_kernel_switch_to" => Is("__switch_to"),
         "eft_kernel_pvh_start_info" => With("CONFIG_PVH", "pvh_start_info"),
         "eft_kernel_module_finalize" => With("CONFIG_MODULES", "module_finalize"),
+        "eft_kernel_tsc_khz" => With("CONFIG_X86_TSC", "tsc_khz"),
         // All others bear the kernel's own name.
         _ => Is(symbol.strip_prefix("eft_kernel_")?),
     })
