@@ -31,6 +31,9 @@ Examples:
   A kernel built with CONFIG_HYPERGRAPH is booted as it is, with KASLR as a bzImage:
   symbolize record --vmlinux vmlinux --kernel arch/x86/boot/bzImage -- qemu-system-x86_64 -m 1G
 
+  Through the debug port, which a crash leaves nothing behind in; one level of the boot, since it is slow:
+  symbolize record --channel port --append hypergraph=filter:late --vmlinux vmlinux -- qemu-system-x86_64
+
   Two boots that differ in nothing but what has changed in the kernel:
   symbolize record --deterministic --vmlinux old/vmlinux -o old/trace --initrd initrd.img -- QEMU...
   symbolize record --deterministic --vmlinux new/vmlinux -o new/trace --initrd initrd.img -- QEMU...
@@ -72,6 +75,10 @@ pub struct Args {
     /// What an event does that finds its ring full [default: as overflow: of hypergraph= says, or wait]
     #[arg(long, value_enum, conflicts_with = "attach")]
     overflow: Option<Overflow>,
+    /// How events leave the guest: through shared memory, or as bytes through QEMU's debug console (slow: a write for
+    /// each; with hypergraph=filter: or the like) [default: ram, or port if channel:port of hypergraph= says so]
+    #[arg(long, value_enum, conflicts_with_all = ["attach", "deterministic"])]
+    channel: Option<Channel>,
     /// Stop after this many seconds
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     timeout: Option<Duration>,
@@ -98,6 +105,15 @@ pub struct Args {
     /// The virtual machine: QEMU and its arguments
     #[arg(last = true, required_unless_present = "attach", value_name = "QEMU")]
     command: Vec<OsString>,
+}
+
+/// How events leave the guest.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Its memory, as a file that the recorder sees
+    Ram,
+    /// The port of QEMU's isa-debugcon
+    Port,
 }
 
 /// See [`Policy`].

@@ -103,6 +103,11 @@ impl Recorder {
         self.forged
     }
 
+    /// Adds to what the trace says went wrong.
+    pub fn warn(&mut self, warning: Option<String>) {
+        self.meta.warnings.extend(warning);
+    }
+
     /// The writer, once it writes: for progress, and blocks that wait.
     pub fn writer(&mut self) -> Option<&mut TraceWriter> {
         self.writer.as_mut()

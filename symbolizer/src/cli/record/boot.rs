@@ -4,7 +4,7 @@
 
 use super::super::progress::{self, Printer};
 use super::guest::{Memory, hex, meta_of, unix_time, wait_for_kernel};
-use super::{Args, Overflow, RING_MIB, readable, ring_bytes};
+use super::{Args, Channel, Overflow, RING_MIB, readable, ring_bytes};
 use anyhow::{Context, bail};
 use kernel_config::{Injected, Policy};
 use std::ffi::OsString;
@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use symbolizer::capture::drain::Drainer;
 use symbolizer::capture::ending::{Ending, FUNCTIONS};
+use symbolizer::capture::port::Port;
 use symbolizer::capture::qemu_args::{self, Boot, Request};
 use symbolizer::capture::region::{RamFile, SharedRegion};
 use symbolizer::capture::session::Session;
+use symbolizer::capture::stream::{self, Recorder};
 use symbolizer::capture::vmm::{Vmm, Watch};
 use symbolizer::capture::{CaptureError, icount, session};
 use symbolizer::trace_dir::{Ended, Existing, Meta, TraceWriter};
@@ -128,16 +130,19 @@ pub fn boot(args: &Args, shot: &Shot<'_>, signals: &Arc<AtomicUsize>) -> anyhow:
         policy: policy(args, shot),
         ram_bytes: Some(request.memory),
         command_line: shot.append.as_bytes().to_vec(),
+        host_sees_ram: true,
         ..kernel_config::Options::default()
     };
     let injected = kernel_config::inject(shot.vmlinux, &kernel, &options)
         .with_context(|| format!("{}: cannot be traced", shot.vmlinux.display()))?;
-    let added_words = injected.command_line.join(" ");
+    let port = port(args, shot, temp.path())?;
+    let added_words = with_channel(injected.command_line.join(" "), args);
     let command_line = [shot.append, &added_words].join(" ").trim().to_string();
 
     let memory = Memory::make(args.ram_file.as_deref(), request.memory, temp.path())?;
     let boot = Boot { kernel: &kernel, command_line: &command_line, initrd: shot.initrd, ram_file: memory.path() };
-    let added = added(args, request, &boot);
+    let mut added = added(args, request, &boot);
+    added.extend(port.as_ref().map(Port::arguments).unwrap_or_default());
     if !told {
         announce(&injected, &added_words, &added);
     }
@@ -161,7 +166,81 @@ pub fn boot(args: &Args, shot: &Shot<'_>, signals: &Arc<AtomicUsize>) -> anyhow:
         ..meta_of(&region)
     };
     let vmlinux = Some(shot.vmlinux);
+    if let Some(port) = port {
+        return record_port(args, shot, port, &region, meta, watch).map(Some);
+    }
     record(args, Recording { vmlinux, to: shot.to, ram, region, meta, watch, ending }).map(Some)
+}
+
+/// The pipe for the port, if that is the channel.
+fn port(args: &Args, shot: &Shot<'_>, dir: &Path) -> anyhow::Result<Option<Port>> {
+    let asked = bootlevel::Options::read(shot.append.as_bytes()).channel;
+    let wanted = args.channel.map_or(asked == Some(bootlevel::Channel::Port), |channel| channel == Channel::Port);
+    if wanted && args.deterministic {
+        bail!("channel:port: --deterministic needs the guest's memory; leave one of them out");
+    }
+    Ok(if wanted { Some(Port::make(dir)?) } else { None })
+}
+
+/// What is added to the command line, with the channel that an argument asks for.
+fn with_channel(words: String, args: &Args) -> String {
+    let word = match args.channel {
+        None => return words,
+        Some(Channel::Ram) => "hypergraph=channel:ram",
+        Some(Channel::Port) => "hypergraph=channel:port",
+    };
+    [&words, word].join(" ").trim().to_string()
+}
+
+/// Takes the trace from the port until the guest or the user ends it.
+fn record_port(
+    args: &Args,
+    shot: &Shot<'_>,
+    mut port: Port,
+    region: &SharedRegion,
+    meta: Meta,
+    mut watch: Watch,
+) -> anyhow::Result<Meta> {
+    let to = shot.to;
+    let path = std::path::absolute(shot.vmlinux).unwrap_or_default();
+    let meta = Meta { vmlinux: path.display().to_string(), ..meta };
+    TraceWriter::check(to.output, to.existing)?;
+    let command_line = meta.command_line.clone();
+    let mut recorder = Recorder::new(to.output, to.existing, meta);
+    let mut printer = Printer::new(args.progress);
+    let run = port.record(
+        &mut recorder,
+        || watch.poll(),
+        |recorder, elapsed| {
+            let (mut events, mut bytes) = (0, 0);
+            for count in recorder.writer().map(|writer| writer.counts()).into_iter().flatten() {
+                events += count.events;
+                bytes += count.bytes;
+            }
+            printer.print(session::Progress { events, bytes, elapsed, ..session::Progress::default() });
+        },
+    );
+    printer.clear();
+    let (ended, failed) = match run {
+        Ok(ended) => (ended, None),
+        Err(error) => (Ended::Died { detail: format!("the recorder could not go on: {error}") }, Some(error)),
+    };
+    if failed.is_some()
+        && let Some(vmm) = watch.vmm()
+    {
+        vmm.stop();
+    }
+    recorder.warn(stream::refused(&command_line, &region.header_now()));
+    let finished = recorder.finish(ended);
+    if let Some(error) = failed {
+        return Err(anyhow::Error::from(error).context("the recording ended early"));
+    }
+    let meta = finished.context("the recording could not be ended in order")?;
+    match to.voice {
+        Voice::Full => progress::summary(&meta, to.output, Some(shot.vmlinux)),
+        Voice::Added | Voice::Brief => progress::warnings(&meta),
+    }
+    Ok(meta)
 }
 
 /// A kernel that has the tracer built in: boots it as it is, and finds its memory.
@@ -185,17 +264,19 @@ fn boot_in_tree(
         );
     }
     let asked = shot.append.split_ascii_whitespace().any(|word| word.starts_with("hypergraph="));
-    let added_words = if asked { "" } else { "hypergraph=on" };
-    let command_line = [shot.append, added_words].join(" ").trim().to_string();
+    let added_words = with_channel(if asked { String::new() } else { "hypergraph=on".into() }, args);
+    let command_line = [shot.append, &added_words].join(" ").trim().to_string();
     let temp = tempfile::Builder::new().prefix("symbolize-").tempdir().context("cannot make a temporary directory")?;
+    let port = port(args, shot, temp.path())?;
     let memory = Memory::make(args.ram_file.as_deref(), machine.request.memory, temp.path())?;
     let ram = memory.open()?;
     let kernel = shot.kernel.unwrap_or(shot.vmlinux);
     let boot = Boot { kernel, command_line: &command_line, initrd: shot.initrd, ram_file: memory.path() };
-    let added = added(args, &machine.request, &boot);
+    let mut added = added(args, &machine.request, &boot);
+    added.extend(port.as_ref().map(Port::arguments).unwrap_or_default());
     if shot.to.voice != Voice::Brief {
         eprintln!("symbolize: {}: the tracer is built in", shot.vmlinux.display());
-        announce_added(added_words, &added);
+        announce_added(&added_words, &added);
     }
     let ending = ending(args, machine, shot.vmlinux)?;
     let started_at = unix_time();
@@ -210,7 +291,10 @@ fn boot_in_tree(
         return Ok(None);
     };
     let vmm = whole(args, &added);
-    let meta = Meta { command_line, command_line_added: added_words.into(), vmm, started_at, ..meta_of(&region) };
+    let meta = Meta { command_line, command_line_added: added_words, vmm, started_at, ..meta_of(&region) };
+    if let Some(port) = port {
+        return record_port(args, shot, port, &region, meta, watch).map(Some);
+    }
     let vmlinux = Some(shot.vmlinux);
     record(args, Recording { vmlinux, to: shot.to, ram, region, meta, watch, ending }).map(Some)
 }
