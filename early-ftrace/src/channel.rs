@@ -3,9 +3,10 @@
 //! takes them out of memory. Never here: events; how one channel works (each has a file).
 //!
 //! Memory channels ([`ivshmem`], [`pmem`], plain RAM): the host takes chunks out of the rings. What differs is only which
-//! physical memory the region's pages are ([`remap`]), so that an event costs the same. Stream channels ([`hypercall`], [`port`]):
-//! the guest sends each chunk when it is closed, as frames (`early_ftrace_format::stream`), and takes it back at once.
+//! physical memory the region's pages are ([`remap`]), so that an event costs the same. Stream channels ([`hypercall`],
+//! [`port`]): the guest sends each chunk when it is closed, as frames ([`frames`]), and takes it back at once.
 
+pub mod frames;
 pub mod hypercall;
 pub mod ivshmem;
 pub mod pci;
@@ -17,8 +18,11 @@ use crate::ring::header;
 use bootlevel::Channel;
 use early_ftrace_format::shared::HOST_SEES_RAM;
 
-/// Chooses where this boot's chunks go. Once, by the boot CPU, before the first chunk is opened.
-pub fn choose(asked: Option<Channel>) {
+/// Chooses where this boot's chunks go; `pack` is the words of a hypercall. Once, by the boot CPU, before the first
+/// chunk is opened.
+pub fn choose(asked: Option<Channel>, pack: Option<u16>) {
+    // SAFETY: our header; only this CPU runs.
+    unsafe { (*header()).pack = hypercall::words(pack) };
     let taken = match asked.unwrap_or(Channel::Auto) {
         Channel::Auto => automatic(),
         one if take(one) => one,
@@ -26,6 +30,17 @@ pub fn choose(asked: Option<Channel>) {
     };
     // SAFETY: our header; only this CPU runs.
     unsafe { (*header()).channel = taken as u32 };
+}
+
+/// Whether chunks are sent.
+pub fn is_stream() -> bool {
+    is(Channel::Hypercall) || is(Channel::Port)
+}
+
+/// Whether this is the channel.
+pub fn is(channel: Channel) -> bool {
+    // SAFETY: a header field; written once, before the first chunk.
+    unsafe { (&raw const (*header()).channel).read_volatile() == channel as u32 }
 }
 
 /// The first that is there.

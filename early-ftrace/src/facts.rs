@@ -132,6 +132,12 @@ facts! {
     eft_kernel_pci_mmcfg_read => pci_mmcfg_read;
     /// `pci_mmcfg_write`; likewise.
     eft_kernel_pci_mmcfg_write => pci_mmcfg_write;
+    /// `panic(const char *, ...)`.
+    eft_kernel_panic => panic;
+    /// `__die(const char *, struct pt_regs *, long)`: of each oops.
+    eft_kernel___die => die;
+    /// `stop_this_cpu(void *)`: what the other CPUs end in, after a panic and at a shutdown.
+    eft_kernel_stop_this_cpu => stop_this_cpu;
 }
 
 unsafe extern "C" {

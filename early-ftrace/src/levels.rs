@@ -58,6 +58,7 @@ fn mark(phase: Phase) {
     unsafe { (&raw mut (*header()).phase_began).cast::<u64>().add(phase as usize).write_volatile(time) };
     note_frequency();
     put_mark(Mark::Phase(phase as u8), 0, time);
+    crate::channel::frames::announce();
 }
 
 /// Leads the call sites where the phase wants them.

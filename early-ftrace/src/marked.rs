@@ -5,6 +5,7 @@
 //! phases that are recorded, the words of an ordinary call.
 
 use crate::channel::ivshmem::{self, Access};
+use crate::channel::{frames, is_stream};
 use crate::facts;
 use crate::levels;
 use crate::modules;
@@ -41,6 +42,10 @@ pub enum Marked {
     PciRead,
     /// `pci_conf1_write`, `pci_mmcfg_write`: likewise.
     PciWrite,
+    /// `panic`, `stop_this_cpu`.
+    Last,
+    /// `__die`.
+    Die,
 }
 
 impl Marked {
@@ -55,6 +60,8 @@ impl Marked {
             6 => Marked::IrqExit,
             7 => Marked::PciRead,
             8 => Marked::PciWrite,
+            9 => Marked::Last,
+            10 => Marked::Die,
             _ => return None,
         })
     }
@@ -108,6 +115,8 @@ unsafe extern "C" {
     static eft_mark_irq_exit: u8;
     static eft_mark_pci_read: u8;
     static eft_mark_pci_write: u8;
+    static eft_mark_last: u8;
+    static eft_mark_die: u8;
     /// Where marked functions return to; compare only.
     pub static eft_return_marked: u8;
 }
@@ -132,6 +141,8 @@ fn marked_by(to: sites::Target) -> Option<Marked> {
         _ if to == (&raw const eft_mark_irq_exit).addr() => Marked::IrqExit,
         _ if to == (&raw const eft_mark_pci_read).addr() => Marked::PciRead,
         _ if to == (&raw const eft_mark_pci_write).addr() => Marked::PciWrite,
+        _ if to == (&raw const eft_mark_last).addr() => Marked::Last,
+        _ if to == (&raw const eft_mark_die).addr() => Marked::Die,
         _ => return None,
     })
 }
@@ -158,6 +169,11 @@ pub fn install(plan: &mut Plan) {
     install_one(facts::kernel_halt(), &raw const eft_mark_shutdown);
     install_one(facts::kernel_power_off(), &raw const eft_mark_shutdown);
     install_one(facts::module_finalize(), &raw const eft_mark_module);
+    if is_stream() {
+        install_one(facts::panic(), &raw const eft_mark_last);
+        install_one(facts::stop_this_cpu(), &raw const eft_mark_last);
+        install_one(facts::die(), &raw const eft_mark_die);
+    }
     if plan.irqs != 0 {
         install_one(facts::irq_enter_rcu(), &raw const eft_mark_irq_enter);
         install_one(facts::irq_exit_rcu(), &raw const eft_mark_irq_exit);
@@ -204,6 +220,15 @@ pub unsafe extern "C" fn eft_on_marked(called: *mut Called) -> u32 {
         }
         Marked::Shutdown => {
             levels::begin(bootlevel::Phase::Shutdown);
+            frames::short();
+            false
+        }
+        Marked::Last => {
+            frames::short();
+            false
+        }
+        Marked::Die => {
+            frames::last();
             false
         }
         Marked::Module => {

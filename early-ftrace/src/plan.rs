@@ -59,6 +59,8 @@ pub struct Plan {
     pub running: usize,
     /// Nonzero if the recorder's cost is measured a second time.
     pub again: u32,
+    /// Who writes to the port of the port channel: a CPU's number plus 1, or 0.
+    pub port_lock: u32,
     /// For names from kallsyms.
     name: [u8; NAME_SIZE],
 }
@@ -164,7 +166,7 @@ pub fn read() -> bool {
         Some(Overflow::Drop) => header.policy = POLICY_DROP,
         None => {}
     }
-    crate::channel::choose(options.channel);
+    crate::channel::choose(options.channel, options.pack);
     plan.again = (in_tree && plan.phases != PhaseSet::NONE) as u32;
     plan.next_initcall = facts::initcalls_early();
     let globs = options.globs && header.host_did & HOST_DID_GLOBS == 0;

@@ -3,6 +3,7 @@
 //! closed and opened; waiting for the host, or loss with a count. Only an NMI can come between: one
 //! that finds the chunk being changed counts its event as lost and goes on.
 
+use crate::channel::frames;
 use crate::percpu::{
     NO_CHUNK, NO_RING, add_lost, advance, busy, cpu, gave_up, is_slot, limit, lost, now, position, set_anchor,
     set_busy, set_epoch, set_gave_up, set_high, set_limit, set_position, withhold,
@@ -116,6 +117,7 @@ fn change_chunk(weight: u64) -> bool {
         if limit() != 0 {
             set_limit(0);
             produced.store(produced.load(Ordering::Relaxed) + 1, Ordering::Release);
+            frames::closed(control);
         }
         let number = produced.load(Ordering::Relaxed);
         if !has_room(control, number) && !wait_for_room(control, number) {
@@ -218,7 +220,7 @@ fn open(cpu: u32, control: *mut CpuControl, number: u64) {
     set_gave_up(0);
     set_base(TimeBase::at(tsc));
     set_limit(chunk + CHUNK_SIZE);
-    set_position(chunk + size_of::<ChunkHeader>() as u64);
+    set_position(frames::opened(chunk));
 }
 
 /// Writes one word that stands for `weight` events and has no time.

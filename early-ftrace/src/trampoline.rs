@@ -340,6 +340,8 @@ global_asm!(
     "eft_mark irq_exit, {irq_exit}",
     "eft_mark pci_read, {pci_read}",
     "eft_mark pci_write, {pci_write}",
+    "eft_mark last, {last}",
+    "eft_mark die, {die}",
     ".balign 16",
     ".globl eft_marked",
     ".type eft_marked, @function",
@@ -390,6 +392,8 @@ global_asm!(
     irq_exit = const Marked::IrqExit as u32,
     pci_read = const Marked::PciRead as u32,
     pci_write = const Marked::PciWrite as u32,
+    last = const Marked::Last as u32,
+    die = const Marked::Die as u32,
 );
 
 unsafe extern "C" {

@@ -114,6 +114,9 @@ const OPTIONAL: &[&str] = &[
     "pci_conf1_write",
     "pci_mmcfg_read",
     "pci_mmcfg_write",
+    "panic",
+    "__die",
+    "stop_this_cpu",
 ];
 
 /// Size and alignment of the guest's per-CPU variables.

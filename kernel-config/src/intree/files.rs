@@ -178,6 +178,7 @@ fn definition(symbol: &'static str, percpu_hot: bool) -> Option<Definition> {
         "eft_kernel_module_finalize" => With("CONFIG_MODULES", "module_finalize"),
         // Static functions; and the region is the kernel's, and stays where it is.
         _ if symbol.starts_with("eft_kernel_pci_") => Is("0"),
+        "eft_kernel_tsc_khz" => With("CONFIG_X86_TSC", "tsc_khz"),
         // All others bear the kernel's own name.
         _ => Is(symbol.strip_prefix("eft_kernel_")?),
     })

@@ -35,6 +35,16 @@ pub enum CaptureError {
         /// How long was waited.
         seconds: u64,
     },
+    /// The pipe of the debug port cannot be used.
+    #[error("{}: cannot {action} the pipe for the guest's debug port: {cause}", .path.display())]
+    Port {
+        /// The pipe.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the system says.
+        cause: io::Error,
+    },
     /// The header in the shared memory makes no sense.
     #[error("{}: the header of the trace memory at {offset:#x} is damaged: {reason}", .path.display())]
     BadHeader {

@@ -7,15 +7,18 @@
 //! file that touches shared pages, by volatile reads into copies of our own; [`drain`] validates the
 //! copies and bounds every count. [`qemu_args`] reads what the user's command asks for and says what
 //! must be added, [`icount`] the same for boots that repeat ([`ending`]: where they end), [`vmm`] runs it, [`session`] is the loop over all of them.
+//! [`stream`]: the same of guests that send their words instead, [`port`] through a port.
 
 pub mod drain;
 pub mod ending;
 mod error;
 pub mod icount;
 mod pending;
+pub mod port;
 pub mod qemu_args;
 pub mod region;
 pub mod session;
+pub mod stream;
 pub mod vmm;
 
 pub use error::CaptureError;

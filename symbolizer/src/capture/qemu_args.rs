@@ -160,7 +160,7 @@ fn backend(name: &str, size: u64, file: &Path) -> OsString {
 }
 
 /// A path inside QEMU's `key=value,...` syntax, where a comma is written twice.
-fn escaped(path: &Path) -> OsString {
+pub(super) fn escaped(path: &Path) -> OsString {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let mut bytes = Vec::new();
     for &byte in path.as_os_str().as_bytes() {

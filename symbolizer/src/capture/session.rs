@@ -139,5 +139,6 @@ impl Session {
         self.meta.cpus_untraced = now.cpus_untraced;
         self.meta.take_phases(&now);
         self.meta.warnings = self.drainer.warnings().to_vec();
+        self.meta.warnings.extend(super::stream::refused(&self.meta.command_line, &now));
     }
 }

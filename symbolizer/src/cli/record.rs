@@ -33,6 +33,9 @@ Examples:
   A kernel built with CONFIG_HYPERGRAPH is booted as it is, with KASLR as a bzImage:
   symbolize record --vmlinux vmlinux --kernel arch/x86/boot/bzImage -- qemu-system-x86_64 -m 1G
 
+  Through the debug port, which a crash leaves nothing behind in; one level of the boot, since it is slow:
+  symbolize record --channel port --append hypergraph=filter:late --vmlinux vmlinux -- qemu-system-x86_64
+
   Two boots that differ in nothing but what has changed in the kernel:
   symbolize record --deterministic --vmlinux old/vmlinux -o old/trace --initrd initrd.img -- QEMU...
   symbolize record --deterministic --vmlinux new/vmlinux -o new/trace --initrd initrd.img -- QEMU...
@@ -80,8 +83,8 @@ pub struct Args {
     /// Stop after this many seconds
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     timeout: Option<Duration>,
-    /// Where events go: ram, or the memory of a device that is added to QEMU: ivshmem, pmem [default: as channel: of
-    /// hypergraph= says, or ram]
+    /// Where events go: ram; the memory of a device that is added to QEMU: ivshmem, pmem; port: bytes through QEMU's
+    /// debug console (slow: a write for each) [default: as channel: of hypergraph= says, or ram]
     #[arg(long, value_name = "CHANNEL", value_parser = channel::parse, conflicts_with = "attach")]
     channel: Option<bootlevel::Channel>,
     /// File for the guest's memory or, with --channel, the device's, kept afterwards (default: a temporary one in /dev/shm)

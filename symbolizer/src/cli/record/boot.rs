@@ -14,9 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use symbolizer::capture::drain::Drainer;
 use symbolizer::capture::ending::{Ending, FUNCTIONS};
+use symbolizer::capture::port::Port;
 use symbolizer::capture::qemu_args::{self, Boot, Request};
 use symbolizer::capture::region::{RamFile, SharedRegion};
 use symbolizer::capture::session::Session;
+use symbolizer::capture::stream::{self, Recorder};
 use symbolizer::capture::vmm::{Vmm, Watch};
 use symbolizer::capture::{CaptureError, icount, session};
 use symbolizer::trace_dir::{Ended, Existing, Meta, TraceWriter};
@@ -130,7 +132,7 @@ pub fn boot(args: &Args, shot: &Shot<'_>, signals: &Arc<AtomicUsize>) -> anyhow:
         policy: policy(args, shot),
         ram_bytes: Some(request.memory),
         command_line: shot.append.as_bytes().to_vec(),
-        sees_ram: channel.is_ram(),
+        sees_ram: channel.sees_ram(),
         ..kernel_config::Options::default()
     };
     let injected = kernel_config::inject(shot.vmlinux, &kernel, &options)
@@ -140,11 +142,13 @@ pub fn boot(args: &Args, shot: &Shot<'_>, signals: &Arc<AtomicUsize>) -> anyhow:
     let added_words = added_words.join(" ");
     let command_line = [shot.append, &added_words].join(" ").trim().to_string();
 
+    let port = channel.port(args, temp.path())?;
     let memory = channel.memory(args, request, injected.region_size, temp.path())?;
-    let ram_file = channel.is_ram().then(|| memory.path());
+    let ram_file = channel.sees_ram().then(|| memory.path());
     let boot = Boot { kernel: &kernel, command_line: &command_line, initrd: shot.initrd, ram_file };
     let mut added = added(args, request, &boot);
     added.extend(channel.device(request, &memory));
+    added.extend(port.as_ref().map(Port::arguments).unwrap_or_default());
     if !told {
         announce(&injected, &added_words, &added);
     }
@@ -153,7 +157,7 @@ pub fn boot(args: &Args, shot: &Shot<'_>, signals: &Arc<AtomicUsize>) -> anyhow:
     let started_at = unix_time();
     let mut watch = start(args, &added, signals)?;
     // A device's memory begins as the region does.
-    let place = if channel.is_ram() { injected.region_phys } else { 0 };
+    let place = if channel.sees_ram() { injected.region_phys } else { 0 };
     let found = wait_for_kernel(|| ram.region_at(place), &mut watch).map_err(|error| channel.in_vain(error))?;
     let Some(region) = found else {
         eprintln!("symbolize: stopped before the kernel ran; nothing was recorded");
@@ -171,7 +175,61 @@ pub fn boot(args: &Args, shot: &Shot<'_>, signals: &Arc<AtomicUsize>) -> anyhow:
         ..meta_of(&region)
     };
     let vmlinux = Some(shot.vmlinux);
+    if let Some(port) = port {
+        return record_port(args, shot, port, &region, meta, watch).map(Some);
+    }
     record(args, Recording { vmlinux, to: shot.to, ram, region, meta, watch, ending }).map(Some)
+}
+
+/// Takes the trace from the port until the guest or the user ends it.
+fn record_port(
+    args: &Args,
+    shot: &Shot<'_>,
+    mut port: Port,
+    region: &SharedRegion,
+    meta: Meta,
+    mut watch: Watch,
+) -> anyhow::Result<Meta> {
+    let to = shot.to;
+    let path = std::path::absolute(shot.vmlinux).unwrap_or_default();
+    let meta = Meta { vmlinux: path.display().to_string(), ..meta };
+    TraceWriter::check(to.output, to.existing)?;
+    let command_line = meta.command_line.clone();
+    let mut recorder = Recorder::new(to.output, to.existing, meta);
+    let mut printer = Printer::new(args.progress);
+    let run = port.record(
+        &mut recorder,
+        || watch.poll(),
+        |recorder, elapsed| {
+            let (mut events, mut bytes) = (0, 0);
+            for count in recorder.writer().map(|writer| writer.counts()).into_iter().flatten() {
+                events += count.events;
+                bytes += count.bytes;
+            }
+            printer.print(session::Progress { events, bytes, elapsed, ..session::Progress::default() });
+        },
+    );
+    printer.clear();
+    let (ended, failed) = match run {
+        Ok(ended) => (ended, None),
+        Err(error) => (Ended::Died { detail: format!("the recorder could not go on: {error}") }, Some(error)),
+    };
+    if failed.is_some()
+        && let Some(vmm) = watch.vmm()
+    {
+        vmm.stop();
+    }
+    recorder.warn(stream::refused(&command_line, &region.header_now()));
+    let finished = recorder.finish(ended);
+    if let Some(error) = failed {
+        return Err(anyhow::Error::from(error).context("the recording ended early"));
+    }
+    let meta = finished.context("the recording could not be ended in order")?;
+    match to.voice {
+        Voice::Full => progress::summary(&meta, to.output, Some(shot.vmlinux)),
+        Voice::Added | Voice::Brief => progress::warnings(&meta),
+    }
+    Ok(meta)
 }
 
 /// A kernel that has the tracer built in: boots it as it is, and finds its memory.
@@ -194,7 +252,8 @@ fn boot_in_tree(
             shot.vmlinux.display()
         );
     }
-    if !channel::wanted(args, shot.append)?.is_ram() {
+    let channel = channel::wanted(args, shot.append)?;
+    if !channel.sees_ram() {
         bail!(
             "{} has the tracer built in, whose memory is part of the kernel's: its events cannot go to a device's. \
              Leave --channel and channel: out; nothing was booted",
@@ -202,17 +261,20 @@ fn boot_in_tree(
         );
     }
     let asked = shot.append.split_ascii_whitespace().any(|word| word.starts_with("hypergraph="));
-    let added_words = if asked { "" } else { "hypergraph=on" };
-    let command_line = [shot.append, added_words].join(" ").trim().to_string();
+    let switch = if asked { "" } else { "hypergraph=on" };
+    let added_words = [switch, channel.word].join(" ").trim().to_string();
+    let command_line = [shot.append, &added_words].join(" ").trim().to_string();
     let temp = tempfile::Builder::new().prefix("symbolize-").tempdir().context("cannot make a temporary directory")?;
+    let port = channel.port(args, temp.path())?;
     let memory = Memory::make(args.ram_file.as_deref(), machine.request.memory, temp.path())?;
     let ram = memory.open()?;
     let kernel = shot.kernel.unwrap_or(shot.vmlinux);
     let boot = Boot { kernel, command_line: &command_line, initrd: shot.initrd, ram_file: Some(memory.path()) };
-    let added = added(args, &machine.request, &boot);
+    let mut added = added(args, &machine.request, &boot);
+    added.extend(port.as_ref().map(Port::arguments).unwrap_or_default());
     if shot.to.voice != Voice::Brief {
         eprintln!("symbolize: {}: the tracer is built in", shot.vmlinux.display());
-        announce_added(added_words, &added);
+        announce_added(&added_words, &added);
     }
     let ending = ending(args, machine, shot.vmlinux)?;
     let started_at = unix_time();
@@ -227,7 +289,10 @@ fn boot_in_tree(
         return Ok(None);
     };
     let vmm = whole(args, &added);
-    let meta = Meta { command_line, command_line_added: added_words.into(), vmm, started_at, ..meta_of(&region) };
+    let meta = Meta { command_line, command_line_added: added_words, vmm, started_at, ..meta_of(&region) };
+    if let Some(port) = port {
+        return record_port(args, shot, port, &region, meta, watch).map(Some);
+    }
     let vmlinux = Some(shot.vmlinux);
     record(args, Recording { vmlinux, to: shot.to, ram, region, meta, watch, ending }).map(Some)
 }

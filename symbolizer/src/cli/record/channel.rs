@@ -8,12 +8,13 @@ use anyhow::bail;
 use bootlevel::Channel;
 use std::ffi::OsString;
 use std::path::Path;
+use symbolizer::capture::port::Port;
 use symbolizer::capture::qemu_args::{self, Device, Request};
 
 /// Reads `--channel`.
 pub fn parse(text: &str) -> Result<Channel, String> {
     let found = Channel::ALL.into_iter().find(|channel| channel.name() == text);
-    found.ok_or_else(|| "expected auto, ram, ivshmem or pmem".into())
+    found.ok_or_else(|| "expected auto, ram, ivshmem, pmem or port".into())
 }
 
 /// What of it this boot has.
@@ -40,24 +41,36 @@ pub fn wanted(args: &Args, line: &str) -> anyhow::Result<Wanted> {
     let channel = match args.channel.or(said).unwrap_or(Channel::Auto) {
         // The recorder sees all of the guest's memory, if nobody wants anything else.
         Channel::Auto | Channel::Ram => Channel::Ram,
-        memory @ (Channel::Ivshmem | Channel::Pmem) => memory,
+        taken @ (Channel::Ivshmem | Channel::Pmem | Channel::Port) => taken,
         other => bail!(
-            "channel {}: `symbolize record` cannot record from it; it can from ram, ivshmem and pmem",
+            "channel {}: `symbolize record` cannot record from it; it can from ram, ivshmem, pmem and port",
             other.name()
         ),
     };
     let word = match (said, channel) {
         (None, Channel::Ivshmem) => "hypergraph=channel:ivshmem",
         (None, Channel::Pmem) => "hypergraph=channel:pmem",
+        (None, Channel::Port) => "hypergraph=channel:port",
         _ => "",
     };
     Ok(Wanted { channel, word })
 }
 
 impl Wanted {
-    /// Whether events stay in the guest's own memory.
-    pub fn is_ram(self) -> bool {
-        self.channel == Channel::Ram
+    /// Whether the recorder looks into the guest's own memory: for its events, or for what it says of itself.
+    pub fn sees_ram(self) -> bool {
+        matches!(self.channel, Channel::Ram | Channel::Port)
+    }
+
+    /// The pipe for the port, if that is the channel.
+    pub fn port(self, args: &Args, directory: &Path) -> anyhow::Result<Option<Port>> {
+        if self.channel != Channel::Port {
+            return Ok(None);
+        }
+        if args.deterministic {
+            bail!("channel port: --deterministic needs the guest's memory; leave one of them out");
+        }
+        Ok(Some(Port::make(directory)?))
     }
 
     /// The file that the guest shares with the recorder: all of its memory, or that of a device, in which a region of

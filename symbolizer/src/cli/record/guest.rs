@@ -3,14 +3,13 @@
 //! kernel has brought, as the first of its [`Meta`]. Never here: the rings.
 
 use anyhow::Context;
-use early_ftrace_format::shared::CHUNK_SIZE;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use symbolizer::capture::CaptureError;
 use symbolizer::capture::region::{RamFile, SharedRegion};
+use symbolizer::capture::stream::described;
 use symbolizer::capture::vmm::Watch;
-use symbolizer::trace_dir::meta::{RegionMeta, TRACE_VERSION};
 use symbolizer::trace_dir::{Ended, Meta};
 
 /// The traced kernel must be in the guest's memory after this time.
@@ -67,26 +66,7 @@ impl Memory {
 
 /// What the header in the shared memory says.
 pub fn meta_of(region: &SharedRegion) -> Meta {
-    let header = region.header();
-    let end = header.release.iter().position(|&byte| byte == 0).unwrap_or(header.release.len());
-    let id = header.build_id.get(..header.build_id_len as usize).unwrap_or(&header.build_id);
-    Meta {
-        format_version: TRACE_VERSION,
-        words_version: header.version,
-        tool: concat!("symbolize ", env!("CARGO_PKG_VERSION")).into(),
-        release: String::from_utf8_lossy(&header.release[..end]).into_owned(),
-        build_id: hex(id),
-        text_start: header.text_start,
-        cpus: header.cpus,
-        region: RegionMeta {
-            phys: header.region_phys,
-            virt: header.region_virt,
-            size: header.region_size,
-            ring_bytes: u64::from(header.chunks_per_cpu) * CHUNK_SIZE,
-            overflow: if header.policy == early_ftrace_format::shared::POLICY_WAIT { "wait" } else { "drop" }.into(),
-        },
-        ..Meta::default()
-    }
+    described(region.header())
 }
 
 /// Waits until QEMU has loaded the traced kernel; `None` when it was told to stop before.
