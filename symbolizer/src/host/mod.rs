@@ -4,8 +4,11 @@
 //! Never here: how a recorder's file or ring looks (`crate::import`, `crate::capture`), the guest's own events.
 //!
 //! Behind the events: [`mod@file`] keeps them in the trace, [`clock`] (with [`corridor`]) leads from the host's times to the
-//! guest's, [`placed`] puts a vCPU's events there, and [`reasons`] names exit reasons.
+//! guest's, for each vCPU as [`axes`] finds the way (by [`bounds`], if KVM has not said it), [`placed`] puts a vCPU's events
+//! there, and [`reasons`] names exit reasons.
 
+pub mod axes;
+pub mod bounds;
 pub mod clock;
 pub mod corridor;
 mod error;
