@@ -14,7 +14,8 @@
 //! 8. [`levels`]: the consumer of marks: phases, initcalls, options;
 //! 9. [`contexts`]: the consumer that merges equal calls to one tree;
 //! 10. [`both`]: two consumers in one run;
-//! 11. [`by_cpu`]: where functions run.
+//! 11. [`by_cpu`]: where functions run;
+//! 12. [`exits`]: in which function the host took over; [`steal`]: times without what the host took away.
 //!
 //! ## What a duration is
 //! A call lasts from its entry to its exit. Its *wall* time is just that. Its *total* time leaves out
@@ -33,6 +34,7 @@ pub mod by_cpu;
 pub mod checkpoint;
 pub mod contexts;
 mod cursor;
+pub mod exits;
 pub mod filter;
 pub mod levels;
 pub mod modules;
@@ -41,6 +43,7 @@ pub mod partial;
 pub mod phases;
 pub mod sink;
 pub mod sites;
+pub mod steal;
 pub mod task;
 pub mod totals;
 pub mod wire;

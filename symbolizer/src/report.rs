@@ -5,11 +5,12 @@
 //!
 //! The tour: [`names`] names the functions that were hit; [`model`] puts all that a report says into
 //! plain data, [`levels`] the boot by its phases and initcalls; [`text`] (with [`sections`],
-//! [`levels_text`], [`style`] and [`units`]) and [`json`] (with `levels_json`) write it; [`overhead`] what of it
+//! [`levels_text`], [`style`] and [`units`]) and [`json`] (with `levels_json`) write it; [`exits`] what the host has seen; [`overhead`] what of it
 //! is the recorder's own cost; [`tree`] prints calls as they end, with no model; [`graph`] is the callers and
 //! callees of one function, which [`graph_text`] and [`graph_json`] write; [`flames`] draws flame graphs of whatever is
 //! given.
 
+pub mod exits;
 pub mod flames;
 pub mod graph;
 pub mod graph_json;

@@ -12,19 +12,21 @@ use symbolizer::calltree::sink::Sink;
 use symbolizer::calltree::{Filter, Totals};
 use symbolizer::decode::pipeline;
 use symbolizer::report::Report;
+use symbolizer::report::exits::ExitReport;
 use symbolizer::report::levels::Boot;
 use symbolizer::report::model::{Sort, Sources};
 use symbolizer::report::names::{Coverage, Named};
 use symbolizer::report::overhead::Correction;
 
 use super::phases::Phases;
-use super::source::Opened;
+use super::source::{HostSums, Opened};
 
 /// What one run has found.
 pub struct Analysis<'f> {
     /// What was in the trace.
     pub totals: Totals,
     subtracted: Option<Subtracted>,
+    host: Option<HostSums>,
     aggregate: Aggregate<'f>,
     levels: Levels,
 }
@@ -48,9 +50,15 @@ pub fn run<'f, S: Sink>(opened: &Opened<'_>, filter: Filter<'f>, extra: &mut S, 
     let mut both = Both(&mut aggregate, &mut levels);
     let mut both = Both(&mut both, extra);
     let progress = |words| phases.at(words);
-    let (mut totals, subtracted) = match &mut notes {
-        None => opened.run(&mut both, progress),
-        notes => (pipeline::run(&opened.trace, |p| build_noting(p, &mut both, notes.as_mut(), progress)), None),
+    let mut host = None;
+    let (mut totals, subtracted) = match (&mut notes, &opened.host) {
+        (_, Some(seen)) => {
+            let (totals, subtracted, sums) = opened.run_with(seen, &mut both, progress);
+            host = Some(sums);
+            (totals, subtracted)
+        }
+        (None, None) => opened.run(&mut both, progress),
+        (notes, None) => (pipeline::run(&opened.trace, |p| build_noting(p, &mut both, notes.as_mut(), progress)), None),
     };
     levels.finish(totals.last, &totals.tasks);
     phases.done("decode, rebuild calls");
@@ -58,7 +66,7 @@ pub fn run<'f, S: Sink>(opened: &Opened<'_>, filter: Filter<'f>, extra: &mut S, 
         totals = opened.index.write(&opened.trace, notes, totals, &levels);
         phases.done("write the index");
     }
-    Analysis { totals, subtracted, aggregate, levels }
+    Analysis { totals, subtracted, host, aggregate, levels }
 }
 
 /// The same with the help of an index, which knows what does not hang on the filter.
@@ -74,7 +82,7 @@ fn parts<'f>(
     match outline.run(&opened.trace, &mut aggregate) {
         Ok(read) => {
             phases.done(&format!("decode {} parts of {}", read.read, read.of));
-            Some(Analysis { totals: outline.into_totals(), subtracted: None, aggregate, levels })
+            Some(Analysis { totals: outline.into_totals(), subtracted: None, host: None, aggregate, levels })
         }
         Err(Contradiction) => {
             anstream::eprintln!("symbolize: warning: the index does not fit the trace, of which all is read now");
@@ -99,6 +107,11 @@ impl Analysis<'_> {
         sort: Sort,
         filtered: Option<String>,
     ) -> Report<'a> {
+        let exits = opened.host.as_ref().zip(self.host.as_ref()).map(|(host, sums)| {
+            let name = |index: usize| named.get(index).map(|named| (named.name.clone(), named.site));
+            let lost = (host.file.lost(), host.file.gap_count());
+            ExitReport::new(&sums.rows, &host.axes, lost, sums.taken, name)
+        });
         let coverage = Coverage::of(opened.names.call_sites(), &named);
         let boot = Boot::new(&self.levels, &self.aggregate, &self.totals, &opened.names, opened.bytes());
         let sources = Sources {
@@ -113,6 +126,7 @@ impl Analysis<'_> {
             boot,
         };
         let mut report = Report::new(sources, sort, filtered);
+        report.exits = exits;
         if let Some(subtracted) = self.subtracted {
             report.correction = Some(Correction::of(&report, subtracted, &opened.recorded, opened.untraced.as_ref()));
         }

@@ -16,6 +16,7 @@ pub mod export;
 pub mod filters;
 pub mod format;
 pub mod graph;
+mod host;
 pub mod index;
 pub mod inject;
 pub mod keep;

@@ -117,7 +117,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             top: args.top.unwrap_or(match args.by {
                 Some(By::Level) => OF_A_LEVEL,
                 Some(By::Initcall | By::Module) => usize::MAX,
-                Some(By::Function) | None => TOP,
+                Some(By::Function | By::Exit) | None => TOP,
             }),
             by: args.by,
             sort: args.sort,

@@ -4,14 +4,19 @@
 
 use std::path::{Path, PathBuf};
 
+use symbolizer::calltree::both::Both;
+use symbolizer::calltree::build::build;
+use symbolizer::calltree::exits::{Exits, Place, Sums};
 use symbolizer::calltree::filter::Wanted;
 use symbolizer::calltree::levels::Levels;
 use symbolizer::calltree::overhead::costs::Costs;
-use symbolizer::calltree::overhead::{Subtracted, build_without};
+use symbolizer::calltree::overhead::{Corrected, Subtracted, build_without};
 use symbolizer::calltree::phases::Timeline;
 use symbolizer::calltree::sink::{Nothing, Sink};
+use symbolizer::calltree::steal::{Taken, Unstolen};
 use symbolizer::calltree::{Task, Totals};
 use symbolizer::decode::pipeline;
+use symbolizer::host::placed::Reason;
 use symbolizer::report::Names;
 use symbolizer::report::overhead::Reference;
 use symbolizer::report::units::Clock;
@@ -19,6 +24,7 @@ use symbolizer::resolve::{ModuleFiles, Vmlinux};
 use symbolizer::trace_dir::{Meta, TraceDir};
 
 use super::filters::Filters;
+use super::host::Host;
 use super::index::Index;
 use super::names::Keep;
 use super::overhead::Overhead;
@@ -67,6 +73,8 @@ pub struct Opened<'a> {
     pub clock: Clock,
     /// The phases of the boot, as far as meta.json knows them.
     pub timeline: Timeline,
+    /// What the host has seen, if that was recorded.
+    pub host: Option<Host>,
     /// The index beside the trace.
     pub index: Index,
     /// The same as recorded, before anything was subtracted.
@@ -75,6 +83,14 @@ pub struct Opened<'a> {
     pub costs: Option<Costs>,
     /// The boot without the recorder, to compare with.
     pub untraced: Option<Reference>,
+}
+
+/// What a run has found of the host.
+pub struct HostSums {
+    /// Where, why, what it cost.
+    pub rows: Vec<(Place, Reason, Sums)>,
+    /// Steal that was taken off all times.
+    pub taken: Option<Taken>,
 }
 
 impl Source {
@@ -108,9 +124,11 @@ impl Reading {
         phases.done("read the symbols");
         let clock = Clock::new(trace.meta().tsc_khz);
         let timeline = Timeline::new(trace.meta().phases());
-        let index = Index { used: !self.no_index };
+        let host = Host::open(&trace);
+        // It knows the guest's own times only.
+        let index = Index { used: !self.no_index && host.is_none() };
         let recorded = timeline.clone();
-        let mut opened = Opened { trace, names, clock, timeline, recorded, costs: None, untraced: None, index };
+        let mut opened = Opened { trace, names, clock, timeline, recorded, costs: None, untraced: None, host, index };
         self.overhead.apply(&mut opened, phases)?;
         Ok(opened)
     }
@@ -139,8 +157,44 @@ impl Opened<'_> {
     }
 
     /// Runs through the whole trace: as it was recorded, or without what the recorder took.
+    /// Of one whose host was recorded: without what the host gave to others, unless corrected.
     pub fn run<S: Sink>(&self, sink: &mut S, progress: impl FnMut(u64)) -> (Totals, Option<Subtracted>) {
-        pipeline::run(&self.trace, |pipeline| build_without(pipeline, self.costs, sink, progress))
+        match &self.host {
+            Some(host) if self.costs.is_none() => {
+                let mut unstolen = Unstolen::new(sink, host.lanes());
+                let mut totals = pipeline::run(&self.trace, |pipeline| build(pipeline, &mut unstolen, progress));
+                unstolen.finish(&mut totals);
+                (totals, None)
+            }
+            _ => pipeline::run(&self.trace, |pipeline| build_without(pipeline, self.costs, sink, progress)),
+        }
+    }
+
+    /// The same, and which functions the exits were in.
+    pub fn run_with<S: Sink>(
+        &self,
+        host: &Host,
+        sink: &mut S,
+        progress: impl FnMut(u64),
+    ) -> (Totals, Option<Subtracted>, HostSums) {
+        let mut exits = Exits::new(host.lanes());
+        let (totals, subtracted, taken) = match self.costs {
+            None => {
+                let mut unstolen = Unstolen::new(sink, host.lanes());
+                let mut both = Both(&mut exits, &mut unstolen);
+                let mut totals = pipeline::run(&self.trace, |pipeline| build(pipeline, &mut both, progress));
+                let taken = unstolen.finish(&mut totals);
+                (totals, None, Some(taken))
+            }
+            Some(costs) => {
+                let mut corrected = Corrected::new(sink, costs);
+                let mut both = Both(&mut exits, &mut corrected);
+                let mut totals = pipeline::run(&self.trace, |pipeline| build(pipeline, &mut both, progress));
+                let subtracted = corrected.finish(&mut totals);
+                (totals, Some(subtracted), None)
+            }
+        };
+        (totals, subtracted, HostSums { rows: exits.finish(), taken })
     }
 
     /// What was chosen and done to times, in words, for outputs that have no other place to say it.

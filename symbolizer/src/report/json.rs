@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::levels_json;
 
 use super::model::{FunctionRow, Report};
-use super::overhead;
 use super::units::Clock;
+use super::{exits, overhead};
 
 /// Version of the JSON; grows when a field changes its meaning or goes. New fields may come without.
 pub const JSON_VERSION: u32 = 1;
@@ -22,6 +22,8 @@ struct Document<'a> {
     summary: Summary<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     correction: Option<overhead::CorrectionJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exits: Option<exits::ExitsJson<'a>>,
     functions: Vec<FunctionJson<'a>>,
     tasks: Vec<TaskJson<'a>>,
     subsystems: Vec<SubsystemJson<'a>>,
@@ -189,6 +191,7 @@ pub fn write(report: &Report<'_>, top: Option<usize>, mut out: impl Write) -> st
         json_version: JSON_VERSION,
         summary: summary(report),
         correction: overhead::json(report),
+        exits: exits::json(report, top),
         functions: report.functions.iter().take(top.unwrap_or(usize::MAX)).map(|row| function(row, clock)).collect(),
         tasks: report
             .tasks

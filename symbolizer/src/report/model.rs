@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use bootlevel::Phase;
 use early_ftrace_format::word::EndReason;
 
+use super::exits::ExitReport;
 use super::levels::Boot;
 use super::names::{Coverage, Named};
 use super::overhead::Correction;
@@ -195,6 +196,8 @@ pub struct Report<'a> {
     pub inlined: Vec<(String, Vec<Inlined>)>,
     /// What was subtracted from all times, if that was asked for.
     pub correction: Option<Correction>,
+    /// Exits, if the host's events were recorded too.
+    pub exits: Option<ExitReport>,
 }
 
 /// What a report is made of.
@@ -274,6 +277,7 @@ impl<'a> Report<'a> {
             boot,
             inlined: Vec::new(),
             correction: None,
+            exits: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use super::model::{End, Report, Sort};
 use super::style::{DIM, HEADING, WARN, printable, wrap};
 use super::units::{count, percent};
-use super::{levels_text, overhead, sections};
+use super::{exits, levels_text, overhead, sections};
 use crate::resolve::Missing;
 
 /// What the report is ordered by.
@@ -21,6 +21,8 @@ pub enum By {
     Function,
     /// Modules, and what would be modules if it were not built in, by the time of their initcalls
     Module,
+    /// Exits to the host, by reason and by the function in which the guest was left
+    Exit,
 }
 
 /// What of the report is wanted.
@@ -45,6 +47,15 @@ pub struct Options {
 pub fn write(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::Result<()> {
     header(report, options.width, out)?;
     damage(report, options.width, out)?;
+    if options.by == Some(By::Exit) {
+        if report.exits.is_none() {
+            return writeln!(
+                out,
+                "\nNo events of the host: the trace has no host.eft. Record its kvm events in the same boot, or import them"
+            );
+        }
+        return exits::write(report, options, out);
+    }
     if options.by.is_some_and(|by| by != By::Function)
         && report.boot.levels.is_empty()
         && report.boot.initcalls.is_empty()
@@ -69,9 +80,10 @@ pub fn write(report: &Report<'_>, options: Options, out: &mut dyn Write) -> io::
         }
         Some(By::Initcall) => return levels_text::initcalls(report, options, out),
         Some(By::Module) => return levels_text::modules(report, options, out),
-        Some(By::Function) => return functions(report, options, out),
+        Some(By::Function | By::Exit) => return functions(report, options, out),
     }
     functions(report, options, out)?;
+    exits::write(report, options, out)?;
     sections::subsystems(report, options, out)?;
     sections::tasks(report, options, out)?;
     sections::idle(report, options, out)?;
