@@ -43,7 +43,7 @@ pub fn begin() -> Asked {
 }
 
 /// The decimal number that a text begins with.
-fn number(text: &[u8]) -> usize {
+pub fn number(text: &[u8]) -> usize {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0, |sum: usize, digit| sum.saturating_mul(10).saturating_add(usize::from(digit - b'0')))
 }
@@ -70,7 +70,7 @@ fn show(path: &[u8]) {
 }
 
 /// As much of it as one read gives.
-fn read_file(path: &[u8], to: &mut [u8]) -> usize {
+pub fn read_file(path: &[u8], to: &mut [u8]) -> usize {
     let fd = sys::open(path, sys::O_RDONLY);
     if fd < 0 {
         return 0;

@@ -2,7 +2,7 @@
 //! The first and only program of the demo's initial RAM disk. It does a little of everything that a
 //! booting system does (mounts, files, processes, pipes, memory, sockets, threads, a sleep), the
 //! same each time, prints one line and powers the machine off. In: the kernel, and its command line if
-//! it asks for [`ftrace`]. Out:
+//! it asks for [`ftrace`] or another [`ending`]. Out:
 //! [`DONE`] on the console. Never here: std, libc, anything that differs from one run to the next.
 //!
 //! `xtask` compiles this file alone with rustc (see `tests/src/initrd.rs`); it is no cargo package,
@@ -10,6 +10,7 @@
 #![no_std]
 #![no_main]
 
+mod ending;
 mod ftrace;
 mod sys;
 
@@ -60,8 +61,7 @@ extern "C" fn main(argc: usize) -> ! {
     }
     nap();
     ftrace::end(&ftrace);
-    sys::write_all(1, DONE);
-    sys::power_off()
+    ending::end()
 }
 
 /// Names the step that failed and ends the demo: whoever waits for [`DONE`] must not wait in vain.
