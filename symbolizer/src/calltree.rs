@@ -39,6 +39,7 @@ pub mod modules;
 pub mod overhead;
 pub mod partial;
 pub mod phases;
+pub mod shutdown;
 pub mod sink;
 pub mod sites;
 pub mod task;

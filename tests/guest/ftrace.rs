@@ -43,7 +43,7 @@ pub fn begin() -> Asked {
 }
 
 /// The decimal number that a text begins with.
-pub fn number(text: &[u8]) -> usize {
+fn number(text: &[u8]) -> usize {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0, |sum: usize, digit| sum.saturating_mul(10).saturating_add(usize::from(digit - b'0')))
 }
@@ -59,7 +59,7 @@ pub fn end(asked: &Asked) {
 }
 
 /// The beginning of a file, on the console.
-fn show(path: &[u8]) {
+pub fn show(path: &[u8]) {
     let mut page = [0; 2048];
     let length = read_file(path, &mut page);
     sys::write_all(1, b"early-ftrace: ");

@@ -37,6 +37,7 @@ pub mod nr {
     pub const RENAME: usize = 82;
     pub const MKDIR: usize = 83;
     pub const UNLINK: usize = 87;
+    pub const GETPPID: usize = 110;
     pub const SYNC: usize = 162;
     pub const MOUNT: usize = 165;
     pub const UMOUNT2: usize = 166;
