@@ -150,9 +150,12 @@ struct Role {
     way: Option<Way>,
     enters: Option<Step>,
     leaves: Option<Step>,
-    /// Sends a signal to a whole process.
+    /// Sends a signal to a process.
     signals: bool,
-    /// Is the kill system call, and calls that for each process if it is for all; for one, `kill_pid_info` does.
+    /// Stands between that and its caller, unless the compiler has inlined it.
+    relays: bool,
+    /// Is the kill system call, which sends the signal itself if it is for all processes; for one or for a group,
+    /// `kill_pid_info` and `__kill_pgrp_info` stand between.
     kills: bool,
     /// Is the reboot system call.
     reboots: bool,
@@ -172,7 +175,8 @@ impl Role {
             way: Way::of(name),
             enters: step(ENTERS),
             leaves: step(LEAVES),
-            signals: name == "group_send_sig_info",
+            signals: name == "do_send_sig_info",
+            relays: name == "group_send_sig_info",
             kills: name == "kill_something_info" || is_call("kill"),
             reboots: is_call("reboot"),
             execs: name == "bprm_execve" || name == "begin_new_exec",
@@ -250,11 +254,10 @@ impl<'a> Finder<'a> {
             return;
         }
         if role.signals && self.told_all.is_none() && self.found.is_none() {
-            let by = frames.last().and_then(|frame| self.roles.get(frame.function.index()));
-            if by.is_some_and(|role| role.kills) {
-                // The call as a whole.
-                self.told_all = frames.last().map(|frame| frame.start);
-            }
+            let role = |frame: &&Frame| self.roles.get(frame.function.index()).copied().unwrap_or_default();
+            let by = frames.iter().rev().find(|frame| !role(frame).relays);
+            // The begin of the call as a whole.
+            self.told_all = by.filter(|frame| role(frame).kills).map(|frame| frame.start);
         }
         if role.execs && pid == 1 && self.found.is_none() {
             self.told_all = None;
@@ -381,11 +384,16 @@ pub struct Sums {
     pub parts: HashMap<Function, Figures>,
 }
 
-/// Whether a function called from `by` (inside `device_shutdown` or not) is a part of its step for itself.
+/// Whether a function called from `by` (inside `device_shutdown` or not) is a part of its step for itself. Locks and
+/// the like are none.
 fn is_part(step: Step, name: &str, by: &str, in_devices: bool) -> bool {
+    let locks = ["down_", "up_", "mutex_", "__rcu_", "rcu_", "_raw_", "__cond_resched"];
+    if locks.iter().any(|lock| name.starts_with(lock)) {
+        return false;
+    }
     match step {
-        // System calls, and the ends of processes.
-        Step::User => name.starts_with("__x64_sys_") || name == "do_exit",
+        // System calls, and the ends of processes; the one that asks is all that follows.
+        Step::User => (name.starts_with("__x64_sys_") && name != "__x64_sys_reboot") || name == "do_exit",
         Step::Devices => in_devices && name.contains("shutdown"),
         Step::Core => by == "syscore_shutdown",
         Step::Machine => by == "native_machine_shutdown" || by == "machine_shutdown",
@@ -518,5 +526,158 @@ impl Sink for Spent<'_> {
 
     fn wants(&self, _from: u64, to: u64) -> bool {
         to >= self.steps.first().map_or(u64::MAX, |step| step.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 12] = [
+        "__x64_sys_kill",
+        "do_send_sig_info",
+        "__x64_sys_reboot",
+        "kernel_power_off",
+        "blocking_notifier_call_chain",
+        "perf_reboot",
+        "device_shutdown",
+        "i8042_shutdown",
+        "syscore_shutdown",
+        "machine_power_off",
+        "do_kernel_power_off",
+        "begin_new_exec",
+    ];
+
+    fn name_of(site: Site<'_>) -> String {
+        NAMES[site.address as usize].to_owned()
+    }
+
+    fn number(name: &str) -> Function {
+        Function(NAMES.iter().position(|known| *known == name).expect("a known name") as u32)
+    }
+
+    /// One task's calls, as a builder would tell them.
+    struct Player<'a, S> {
+        sink: &'a mut S,
+        frames: Vec<Frame>,
+    }
+
+    impl<S: Sink> Player<'_, S> {
+        fn enter(&mut self, name: &str, start: u64) {
+            let frame = Frame { function: number(name), start, away: 0, children: 0, longest_child: 0 };
+            self.frames.push(frame);
+            self.sink.enter(&self.frames);
+        }
+
+        fn leave(&mut self, end: u64, how: How) {
+            let Frame { function, start, children, .. } = self.frames.pop().expect("open");
+            let total = end - start;
+            if let Some(caller) = self.frames.last_mut() {
+                caller.children += total;
+            }
+            let own = total - children;
+            self.sink.leave(&self.frames, &Call { function, start, end, total, own, longest_child: 0, how });
+        }
+
+        fn leaf(&mut self, name: &str, start: u64, ticks: u64) {
+            self.sink.leaf(&self.frames, number(name), start, ticks);
+            if let Some(caller) = self.frames.last_mut() {
+                caller.children += ticks;
+            }
+        }
+    }
+
+    fn play<S: Sink>(sink: &mut S, tells_all: bool, execs: bool) {
+        for (number, _) in NAMES.iter().enumerate() {
+            sink.function(Function(number as u32), Site { address: number as u64, module: None });
+        }
+        let task = Task { pid: 1, ..Task::default() };
+        sink.attach(TaskId(0), &task, 0, 5);
+        let mut all = Player { sink, frames: Vec::new() };
+        if tells_all {
+            all.enter("__x64_sys_kill", 10);
+            all.leaf("do_send_sig_info", 12, 3);
+            all.leave(20, How::Returned);
+        }
+        if execs {
+            all.leaf("begin_new_exec", 30, 1);
+        }
+        all.enter("__x64_sys_reboot", 40);
+        all.enter("kernel_power_off", 50);
+        all.enter("blocking_notifier_call_chain", 52);
+        all.leaf("perf_reboot", 55, 10);
+        all.leave(70, How::Returned);
+        all.enter("device_shutdown", 100);
+        all.leaf("i8042_shutdown", 110, 30);
+        all.leave(200, How::Returned);
+        all.leaf("syscore_shutdown", 210, 5);
+        all.enter("machine_power_off", 300);
+        all.enter("do_kernel_power_off", 330);
+        all.leave(400, How::Open);
+        all.leave(400, How::Open);
+        all.leave(400, How::Open);
+        all.leave(400, How::Open);
+    }
+
+    fn found(tells_all: bool, execs: bool) -> Found {
+        let mut finder = Finder::new(&name_of, 0);
+        play(&mut finder, tells_all, execs);
+        finder.finish().expect("a machine that was ended")
+    }
+
+    #[test]
+    fn each_step_begins_with_its_function() {
+        let found = found(false, false);
+        assert_eq!((found.way, found.began_with, found.told_all), (Way::PowerOff, number("kernel_power_off"), false));
+        let steps = [
+            (Step::User, 40),
+            (Step::Notifiers, 50),
+            (Step::Devices, 100),
+            (Step::Prepare, 200),
+            (Step::Core, 210),
+            (Step::Messages, 215),
+            (Step::Machine, 300),
+            (Step::Off, 330),
+        ];
+        assert_eq!(found.steps, steps);
+        let last = found.last.back().expect("functions");
+        assert_eq!((last.function, last.returned, last.path.len()), (number("do_kernel_power_off"), false, 3));
+        assert!(found.last.iter().rfind(|late| late.function == number("device_shutdown")).is_some_and(|l| l.returned));
+    }
+
+    #[test]
+    fn a_signal_to_all_is_the_begin_unless_init_became_another_program() {
+        assert_eq!(found(true, false).steps[0], (Step::User, 10));
+        let later = found(true, true);
+        assert_eq!((later.steps[0], later.told_all), ((Step::User, 40), false));
+    }
+
+    #[test]
+    fn time_is_given_to_steps_functions_and_parts() {
+        let found = found(true, false);
+        let mut spent = Spent::new(&name_of, &found);
+        play(&mut spent, true, false);
+        let of = |step: Step, name: &str| spent.sums[step as usize].functions.get(&number(name)).copied();
+        let own = |step: Step, name: &str| of(step, name).map_or(0, |figures| figures.own);
+        assert_eq!(own(Step::Devices, "device_shutdown"), 70);
+        assert_eq!(own(Step::Devices, "i8042_shutdown"), 30);
+        // It waits in each step for what it has called.
+        assert_eq!(own(Step::Prepare, "kernel_power_off"), 10);
+        assert_eq!(own(Step::Messages, "kernel_power_off"), 85);
+        assert_eq!(own(Step::Off, "do_kernel_power_off"), 70);
+        let busy: u64 = spent.sums.iter().map(|sums| sums.busy).sum();
+        assert_eq!(busy, 10 + (400 - 40), "between the two system calls no function is open");
+        let part = |step: Step, name: &str| spent.sums[step as usize].parts.get(&number(name)).map(|part| part.total);
+        assert_eq!(part(Step::Notifiers, "perf_reboot"), Some(10));
+        assert_eq!(part(Step::Devices, "i8042_shutdown"), Some(30));
+        assert_eq!(part(Step::User, "__x64_sys_kill"), Some(10));
+        assert_eq!(part(Step::User, "__x64_sys_reboot"), None);
+    }
+
+    #[test]
+    fn a_trace_without_an_end_has_none() {
+        let mut finder = Finder::new(&name_of, 1000);
+        play(&mut finder, true, false);
+        assert!(finder.finish().is_none());
     }
 }

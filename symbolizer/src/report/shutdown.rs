@@ -218,14 +218,14 @@ fn functions(of: &HashMap<Function, Figures>, name: impl Fn(Function) -> String,
 fn words(step: &str) -> (&'static str, &'static str) {
     let known = Step::ALL.into_iter().find(|known| known.name() == step);
     match known {
-        Some(Step::User) => ("processes end, up to the system call that asks for it", "system calls"),
+        Some(Step::User) => ("processes end, then the reboot system call", "system calls"),
         Some(Step::Notifiers) => ("who has asked to be told is told", "who was told"),
         Some(Step::Panic) => ("the message of the panic, its notifiers and dumpers", "who was told"),
-        Some(Step::Devices) => ("device_shutdown: buses and drivers, last device first", "by driver"),
-        Some(Step::Prepare) => ("who switches off prepares, and the boot CPU takes over", "who was told"),
-        Some(Step::Core) => ("syscore_shutdown: timers, interrupt controllers, what is no device", "by function"),
+        Some(Step::Devices) => ("device_shutdown: drivers, last device first", "by driver"),
+        Some(Step::Prepare) => ("who switches off prepares; to the boot CPU", "who was told"),
+        Some(Step::Core) => ("syscore_shutdown: what belongs to no device", "by function"),
         Some(Step::Messages) => ("the last line on the console, the dumpers", "by function"),
-        Some(Step::Machine) => ("other CPUs and the local interrupt controllers stop", "by function"),
+        Some(Step::Machine) => ("other CPUs and interrupt controllers stop", "by function"),
         Some(Step::Off) => ("firmware and hardware end it", "who was told"),
         None => ("", ""),
     }
