@@ -41,6 +41,7 @@ pub mod modules;
 pub mod overhead;
 pub mod partial;
 pub mod phases;
+pub mod shutdown;
 pub mod sink;
 pub mod sites;
 pub mod steal;

@@ -23,6 +23,7 @@ pub mod model;
 pub mod names;
 pub mod overhead;
 pub mod sections;
+pub mod shutdown;
 pub mod style;
 pub mod text;
 pub mod tree;

@@ -59,7 +59,7 @@ pub fn end(asked: &Asked) {
 }
 
 /// The beginning of a file, on the console.
-fn show(path: &[u8]) {
+pub fn show(path: &[u8]) {
     let mut page = [0; 2048];
     let length = read_file(path, &mut page);
     sys::write_all(1, b"early-ftrace: ");
@@ -70,7 +70,7 @@ fn show(path: &[u8]) {
 }
 
 /// As much of it as one read gives.
-fn read_file(path: &[u8], to: &mut [u8]) -> usize {
+pub fn read_file(path: &[u8], to: &mut [u8]) -> usize {
     let fd = sys::open(path, sys::O_RDONLY);
     if fd < 0 {
         return 0;

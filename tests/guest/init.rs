@@ -2,7 +2,7 @@
 //! The first and only program of the demo's initial RAM disk. It does a little of everything that a
 //! booting system does (mounts, files, processes, pipes, memory, sockets, threads, a sleep), the
 //! same each time, prints one line and powers the machine off. In: the kernel, and its command line if
-//! it asks for [`ftrace`]. Out:
+//! it asks for [`ftrace`] another [`ending`], or [`micro`]. Out:
 //! [`DONE`] on the console. Never here: std, libc, anything that differs from one run to the next.
 //!
 //! `xtask` compiles this file alone with rustc (see `tests/src/initrd.rs`); it is no cargo package,
@@ -10,7 +10,9 @@
 #![no_std]
 #![no_main]
 
+mod ending;
 mod ftrace;
+mod micro;
 mod sys;
 
 use sys::{call, nr};
@@ -37,12 +39,18 @@ core::arch::global_asm!(
     main = sym main,
 );
 
-/// `argc` is 2 in the children that [`processes`] starts: `/init child`.
+/// `argc` is 2 in the children that [`processes`] starts: `/init child`; 3 where perf starts it: `/init micro loops`.
 extern "C" fn main(argc: usize) -> ! {
-    if argc > 1 {
-        child();
+    match argc {
+        0 | 1 => {}
+        2 => child(),
+        _ => {
+            micro::loops();
+            sys::exit()
+        }
     }
     mounts();
+    micro::run();
     let ftrace = ftrace::begin();
     read_kernel_files();
     files();
@@ -60,8 +68,7 @@ extern "C" fn main(argc: usize) -> ! {
     }
     nap();
     ftrace::end(&ftrace);
-    sys::write_all(1, DONE);
-    sys::power_off()
+    ending::end()
 }
 
 /// Names the step that failed and ends the demo: whoever waits for [`DONE`] must not wait in vain.

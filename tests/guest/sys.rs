@@ -19,6 +19,7 @@ pub mod nr {
     pub const MUNMAP: usize = 11;
     pub const PIPE: usize = 22;
     pub const SCHED_YIELD: usize = 24;
+    pub const PAUSE: usize = 34;
     pub const NANOSLEEP: usize = 35;
     pub const SOCKET: usize = 41;
     pub const CONNECT: usize = 42;
@@ -31,11 +32,15 @@ pub mod nr {
     pub const EXECVE: usize = 59;
     pub const EXIT: usize = 60;
     pub const WAIT4: usize = 61;
+    pub const KILL: usize = 62;
     pub const FSYNC: usize = 74;
     pub const RENAME: usize = 82;
     pub const MKDIR: usize = 83;
     pub const UNLINK: usize = 87;
+    pub const GETPPID: usize = 110;
+    pub const SYNC: usize = 162;
     pub const MOUNT: usize = 165;
+    pub const UMOUNT2: usize = 166;
     pub const REBOOT: usize = 169;
     pub const FUTEX: usize = 202;
     pub const GETDENTS64: usize = 217;
@@ -120,10 +125,20 @@ pub fn futex_wake(word: &AtomicU32) {
     call(nr::FUTEX, [word.as_ptr() as usize, 1, 1, 0, 0, 0]);
 }
 
-pub fn power_off() -> ! {
-    // The kernel wants its two magic numbers, then LINUX_REBOOT_CMD_POWER_OFF.
-    call(nr::REBOOT, [0xfee1_dead, 672_274_793, 0x4321_fedc, 0, 0, 0]);
+/// LINUX_REBOOT_CMD_POWER_OFF, ..._RESTART and ..._HALT.
+pub const POWER_OFF: usize = 0x4321_fedc;
+pub const RESTART: usize = 0x0123_4567;
+pub const HALT: usize = 0xcdef_0123;
+
+/// Ends the machine with one of the three.
+pub fn reboot(command: usize) -> ! {
+    // The kernel wants its two magic numbers before it.
+    call(nr::REBOOT, [0xfee1_dead, 672_274_793, command, 0, 0, 0]);
     exit()
+}
+
+pub fn power_off() -> ! {
+    reboot(POWER_OFF)
 }
 
 global_asm!(

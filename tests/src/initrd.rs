@@ -3,7 +3,8 @@
 //! `/init` and the directories that it mounts on. The same bytes each time for the same compiler.
 //! Never here: what init does.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -22,6 +23,14 @@ pub const DONE: &str = "early-ftrace: demo init done";
 /// # Errors
 /// When the compiler or the disk fails.
 pub fn build(path: &Path) -> Result<()> {
+    build_with(path, &[])
+}
+
+/// The same, with more files: each by its path in the archive, and where it is.
+///
+/// # Errors
+/// When the compiler, a file or the disk fails.
+pub fn build_with(path: &Path, files: &[(String, PathBuf)]) -> Result<()> {
     let program = path.with_extension("init");
     compile(&program)?;
     let init = std::fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
@@ -32,6 +41,18 @@ pub fn build(path: &Path) -> Result<()> {
     // The kernel opens it for init before anything is mounted.
     archive.add("dev/console", CHARACTER_DEVICE | 0o600, (5, 1), &[]);
     archive.add("init", REGULAR | 0o755, (0, 0), &init);
+    let mut directories = BTreeSet::new();
+    for (name, from) in files {
+        // From the outermost inwards; the name itself is none.
+        let above: Vec<&Path> = Path::new(name).ancestors().skip(1).filter(|path| *path != Path::new("")).collect();
+        for directory in above.into_iter().rev().filter_map(Path::to_str) {
+            if directories.insert(directory) {
+                archive.add(directory, DIRECTORY | 0o755, (0, 0), &[]);
+            }
+        }
+        let contents = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+        archive.add(name, REGULAR | 0o755, (0, 0), &contents);
+    }
     std::fs::write(path, archive.finish()).with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -74,7 +95,7 @@ struct Archive {
 impl Archive {
     fn add(&mut self, name: &str, mode: u32, device: (u32, u32), contents: &[u8]) {
         self.files += 1;
-        let size = u32::try_from(contents.len()).expect("init is smaller than 4 GiB");
+        let size = u32::try_from(contents.len()).expect("files are smaller than 4 GiB");
         let name_size = u32::try_from(name.len() + 1).expect("names are short");
         let head = [
             self.files, mode, 0, // owner

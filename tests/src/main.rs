@@ -65,6 +65,7 @@ What stands after -- goes to `cargo test --workspace`.")]
   cargo xtask bench channels
   cargo xtask bench levels
   cargo xtask bench in-tree
+  cargo xtask bench micro
   cargo xtask bench overhead
   cargo xtask bench scale
   cargo xtask bench names
@@ -156,6 +157,8 @@ enum Part {
     Levels,
     /// A kernel from source, with the tracer in its tree
     InTree,
+    /// System calls and context switches under each tracer, in instructions
+    Micro,
     /// What of the recorder's own cost --correct leaves in the times
     Overhead,
     /// Reports of boots of 10, 100 and 322 million events
@@ -206,6 +209,7 @@ fn main() -> ExitCode {
         Command::Bench { part: Part::Levels, kernel, .. } => bench::levels::run(&kernel.into()),
         Command::Kernel { plain, series } => kernel(&series, if plain { Flavour::Plain } else { Flavour::Hypergraph }),
         Command::Bench { part: Part::InTree, kernel, .. } => bench::intree::run(&kernel.kernel),
+        Command::Bench { part: Part::Micro, kernel, .. } => bench::micro::run(&kernel.into()),
         Command::Bench { part: Part::Overhead, kernel, .. } => bench::overhead::run(&kernel.into()),
         Command::Bench { part: Part::Scale, kernel, .. } => bench::scale::run(&kernel.into()),
         Command::Pictures { kernel, page, out } => pictures::run(&kernel.into(), page.as_deref(), out.as_deref()),

@@ -44,6 +44,9 @@ const XZ: Tool = Tool { program: "xz", package: "xz-utils", numbered: false };
 const LIBELF: Tool = Tool { program: "/usr/include/libelf.h", package: "libelf-dev", numbered: false };
 const LIBSSL: Tool = Tool { program: "/usr/include/openssl/ssl.h", package: "libssl-dev", numbered: false };
 
+/// A recorder to compare with.
+const PERF: Tool = Tool { program: "perf", package: "linux-perf", numbered: false };
+
 /// For the tree of commits in which regressions are planted.
 const GIT: Tool = Tool { program: "git", package: "git", numbered: false };
 
@@ -85,6 +88,8 @@ pub const TEST: &[Tool] = &[
     PYTHON,
     VENV,
 ];
+/// What `bench micro` boots.
+pub const MICRO: &[Tool] = &[QEMU, GCC, BINUTILS, DPKG, TAR, PERF];
 /// What takes pictures.
 pub const PICTURES: &[Tool] = &[CHROMIUM];
 /// What builds a kernel.

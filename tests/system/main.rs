@@ -50,6 +50,7 @@ mod overhead;
 mod random;
 mod readers;
 mod refusal;
+mod shutdown;
 mod suggest;
 mod traces;
 mod untraced;

@@ -31,6 +31,7 @@ mod progress;
 pub mod record;
 pub mod report;
 pub mod resolve;
+pub mod shutdown;
 pub mod side_by_side;
 mod signals;
 pub mod source;
@@ -92,6 +93,8 @@ enum Command {
     Bisect(Box<bisect::Args>),
     /// Shows who called a function and what it called, with times
     Graph(graph::Args),
+    /// Shows how the machine was ended: power-off, restart, halt or panic, step by step, up to the last function
+    Shutdown(shutdown::Args),
     /// Names the functions that make most of the events, and a line that leaves them out
     Suggest(suggest::Args),
     /// Prints one line for each function in a trace: address, name, file and line
@@ -131,6 +134,7 @@ pub fn run() -> anyhow::Result<u8> {
         Some(Command::Merge(args)) => merge::run(&args),
         Some(Command::Bisect(args)) => bisect::run(*args),
         Some(Command::Graph(args)) => graph::run(args),
+        Some(Command::Shutdown(args)) => shutdown::run(&args),
         Some(Command::Suggest(args)) => suggest::run(&args),
         Some(Command::Addresses(args)) => addresses::run(&args),
         Some(Command::Resolve(args)) => resolve::run(&args),

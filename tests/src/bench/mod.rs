@@ -11,6 +11,7 @@ pub mod child;
 pub mod figures;
 pub mod intree;
 pub mod levels;
+pub mod micro;
 pub mod names;
 pub mod noise;
 pub mod overhead;
