@@ -134,7 +134,9 @@ pub fn run(data: &[u8]) {
                 memory.open(cpu, u64::from(index) << 16, &words);
             }
             6 => memory.close(cpu),
-            7 => look(&mut drainer, &mut writer),
+            7 => {
+                look(&mut drainer, &mut writer);
+            }
             3 => {
                 for nth in 0..=u64::from(*count) {
                     memory.scribble(3, cpu, (*slot).into(), u64::from(index) + nth, value);
