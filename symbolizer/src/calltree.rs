@@ -57,6 +57,8 @@ pub use task::{Frame, Task, TaskId};
 pub use totals::Totals;
 
 #[cfg(test)]
+mod host_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod module_tests;

@@ -8,6 +8,7 @@ mod integration {
     mod check;
     mod diff;
     mod errors;
+    mod exits;
     mod explore;
     mod explore_terminal;
     mod fake_guest;

@@ -14,11 +14,8 @@ use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout};
 use super::HostError;
 use super::clock::{Clock, Conversion};
 use super::event::{Exit, HostEvent, Hypercall};
-use crate::trace_dir::Gap;
 use crate::trace_dir::meta::MAX_CPUS;
-
-/// Its name in a trace directory.
-pub const FILE: &str = "host.eft";
+use crate::trace_dir::{Gap, HOST_FILE};
 
 /// Version of the blocks.
 pub const VERSION: u32 = 1;
@@ -223,7 +220,7 @@ impl Writer {
     /// # Errors
     /// I/O.
     pub fn create(dir: &Path, clock: &Clock) -> Result<Writer, HostError> {
-        let path = dir.join(FILE);
+        let path = dir.join(HOST_FILE);
         let io = |cause| HostError::Io { path: path.clone(), action: "write", cause };
         let out = BufWriter::new(File::create(&path).map_err(io)?);
         let packer = zstd::bulk::Compressor::new(1).map_err(io)?;
@@ -307,7 +304,7 @@ impl HostFile {
     /// # Errors
     /// I/O, or no block of it can be read.
     pub fn open(dir: &Path) -> Result<Option<HostFile>, HostError> {
-        let path = dir.join(FILE);
+        let path = dir.join(HOST_FILE);
         let io = |cause| HostError::Io { path: path.clone(), action: "read", cause };
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -577,7 +574,7 @@ mod tests {
         assert_eq!(read(dir.path()).unwrap(), None);
         Writer::create(dir.path(), &Clock::Tsc).unwrap().finish().unwrap();
         assert_eq!(read(dir.path()).unwrap(), Some(HostTrace { clock: Clock::Tsc, events: vec![], lost: 0 }));
-        std::fs::write(dir.path().join(FILE), b"something else").unwrap();
+        std::fs::write(dir.path().join(HOST_FILE), b"something else").unwrap();
         let error = read(dir.path()).unwrap_err().to_string();
         assert!(error.contains("host.eft") && error.contains("move it away"), "{error}");
     }
@@ -594,7 +591,7 @@ mod tests {
     #[test]
     fn damage_is_a_gap_and_the_rest_is_read() {
         let (dir, events) = written(Clock::Tsc);
-        let path = dir.path().join(FILE);
+        let path = dir.path().join(HOST_FILE);
         let whole = std::fs::read(&path).unwrap();
         // In a payload: that block's events are lost, and counted.
         let mut bytes = whole.clone();

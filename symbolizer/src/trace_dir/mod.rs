@@ -33,6 +33,9 @@ pub use writer::{Existing, TraceWriter};
 /// Name of the index that reports put beside the blocks (`crate::trace_index`).
 pub const INDEX_FILE: &str = "index.eft";
 
+/// Name of the file of what the host has seen (`crate::host::file`).
+pub const HOST_FILE: &str = "host.eft";
+
 /// A run of words from one chunk of the ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {

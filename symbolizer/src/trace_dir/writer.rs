@@ -3,10 +3,9 @@
 //! that is killed, or whose disk fills up, leaves a valid trace: whole blocks, a `meta.json` whose
 //! `ended` is null. Never here: where the chunks come from.
 
-use super::INDEX_FILE;
 use super::block::{BlockEncoder, MAX_RUNS, MAX_WORDS};
 use super::meta::{CpuMeta, META_FILE, Meta, Totals};
-use super::{Block, Run, TraceError};
+use super::{Block, HOST_FILE, INDEX_FILE, Run, TraceError};
 use early_ftrace_format::shared::{CHUNK_WORDS, ChunkHeader};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -231,7 +230,9 @@ fn make_room(dir: &Path, existing: Existing) -> Result<(), TraceError> {
         return fs::create_dir_all(dir).map_err(|e| TraceError::io(dir, "create it", e));
     };
     let (meta, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name == META_FILE);
-    for name in others.into_iter().filter(|name| is_cpu_file(name) || name == INDEX_FILE).chain(meta) {
+    for name in
+        others.into_iter().filter(|name| is_cpu_file(name) || name == INDEX_FILE || name == HOST_FILE).chain(meta)
+    {
         let path = dir.join(name);
         fs::remove_file(&path).map_err(|e| TraceError::io(&path, "remove it", e))?;
     }
