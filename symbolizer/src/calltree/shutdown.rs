@@ -398,7 +398,7 @@ fn is_part(step: Step, name: &str, by: &str, in_devices: bool) -> bool {
         Step::Core => by == "syscore_shutdown",
         Step::Machine => by == "native_machine_shutdown" || by == "machine_shutdown",
         Step::Notifiers | Step::Panic | Step::Prepare | Step::Off => by.ends_with("notifier_call_chain"),
-        Step::Messages => name == "kmsg_dump" || name == "_printk",
+        Step::Messages => name.starts_with("kmsg_dump") || name == "_printk" || name == "printk",
     }
 }
 
