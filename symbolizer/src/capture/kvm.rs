@@ -80,17 +80,22 @@ impl Recorder {
         let described = probe(online.first().copied().unwrap_or(0))?;
         let mut cpus = Vec::new();
         for cpu in online {
-            let mut events: Vec<OwnedFd> = Vec::new();
+            let mut made: Option<(Ring, Vec<OwnedFd>)> = None;
             for (event, id) in TRACEPOINTS.into_iter().zip(layout.ids()) {
-                let mut attributes = attributes(id, described.is_none(), events.is_empty());
+                let mut attributes = attributes(id, described.is_none(), made.is_none());
                 let opened = ring::open(&mut attributes, cpu).map_err(|cause| refused(event, cpu, cause))?;
-                if let Some(first) = events.first() {
-                    ring::join(&opened, first).map_err(|cause| refused(event, cpu, cause))?;
+                match &mut made {
+                    // The ring must be there before others can join it.
+                    None => made = Some((Ring::map(&opened, ring, cpu)?, vec![opened])),
+                    Some((_, events)) => {
+                        if let Some(first) = events.first() {
+                            ring::join(&opened, first).map_err(|cause| refused(event, cpu, cause))?;
+                        }
+                        events.push(opened);
+                    }
                 }
-                events.push(opened);
             }
-            let Some(first) = events.first() else { continue };
-            cpus.push(Cpu { ring: Ring::map(first, ring, cpu)?, _events: events, last: 0 });
+            cpus.extend(made.map(|(ring, events)| Cpu { ring, _events: events, last: 0 }));
         }
         let ticks = match described {
             Some(user) => Ticks::Described(user),

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! Records what the host's KVM does while a command runs, with the recorder and the aggregation of `symbolize record
+//! --channel hypercall`, for tests and measurements. In: OUT COMMAND... Out: OUT with a line for each record, a last line
+//! with the counts, which is printed, too. Never here: a guest's events.
+//!
+//! `host_record [--no-raw] OUT COMMAND...`: with `--no-raw` OUT has the last line only, as for measurements.
+//! Lines: `exit TIME LENGTH VCPU THREAD CPU CPU ISA REASON RIP [NR A0 A1 A2 A3]`, `away TIME LENGTH VCPU PREEMPTED`, `offset TIME VCPU NEXT`.
+
+use std::ffi::OsString;
+use std::io::{BufWriter, Write};
+use std::time::Duration;
+
+use symbolizer::capture::kvm::{RING, Recorder, Seen};
+use symbolizer::capture::vmm::Vmm;
+use symbolizer::host::aggregate::Aggregator;
+use symbolizer::host::event::HostEvent;
+
+fn main() -> anyhow::Result<()> {
+    let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let lines = args.first().is_none_or(|first| first != "--no-raw");
+    if !lines {
+        args.remove(0);
+    }
+    let [out, command @ ..] = &args[..] else { anyhow::bail!("host_record [--no-raw] OUT COMMAND...") };
+    let mut out = BufWriter::new(std::fs::File::create(out)?);
+    let mut recorder = Recorder::open(RING)?;
+    let mut vmm = Vmm::spawn(command, &[], std::io::stderr())?;
+    let mut aggregator = Aggregator::new();
+    let (mut failed, mut last, mut backwards) = (None, 0, 0u64);
+    let mut ended = None;
+    loop {
+        // Once more after it has ended.
+        let over = ended.is_some();
+        let mut write = |event: HostEvent| {
+            if lines && let Err(error) = line(&mut out, &event) {
+                failed = Some(error);
+            }
+        };
+        let mut give = |seen: Seen| {
+            backwards += u64::from(seen.time() < last);
+            last = seen.time();
+            match seen {
+                Seen::Raw(raw) => aggregator.push(raw, &mut write),
+                Seen::Lost { .. } => aggregator.lost(&mut write),
+            }
+        };
+        if over {
+            recorder.finish(&mut give);
+            aggregator.finish(&mut write);
+            break;
+        }
+        recorder.pass(&mut give);
+        ended = vmm.poll()?;
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let (found, made) = (recorder.counts(), aggregator.counts());
+    let summary = serde_json::json!({
+        "events": found.events, "bytes": found.bytes, "lost": found.lost, "strange": found.strange,
+        "raw": made.raw, "out": made.out, "unpaired": made.unpaired, "backwards": backwards,
+        "described": recorder.clock_is_described(), "success": ended.is_some_and(|status| status.success()),
+    });
+    writeln!(out, "{summary}")?;
+    out.flush()?;
+    println!("{summary}");
+    Ok(())
+}
+
+fn line(out: &mut impl Write, event: &HostEvent) -> std::io::Result<()> {
+    match event {
+        HostEvent::Exit(exit) => {
+            let (from, to) = exit.cpus;
+            write!(out, "exit {} {} {} {} {from} {to} ", exit.time, exit.length, exit.vcpu, exit.thread)?;
+            write!(out, "{} {:#x} {:#x}", exit.isa, exit.reason, exit.rip)?;
+            if let Some(call) = exit.hypercall {
+                let [a0, a1, a2, a3] = call.args;
+                write!(out, " {} {a0} {a1} {a2} {a3}", call.number)?;
+            }
+            writeln!(out)
+        }
+        HostEvent::Away { vcpu, time, length, preempted } => writeln!(out, "away {time} {length} {vcpu} {preempted}"),
+        HostEvent::Offset { vcpu, time, next } => writeln!(out, "offset {time} {vcpu} {next}"),
+    }
+}
