@@ -3,9 +3,10 @@
 //! in the guest. In: a file of hypercalls (number, a0 to a3, each 8 bytes, little-endian), how many virtual CPUs make
 //! them, how many of them are made once more from user space. Out: their results on stdout. Never here: recording.
 //!
-//! `hypercalls FILE [--cpus N] [--forge N] [--pause]`; an a0 of all ones becomes the time stamp counter of the guest.
+//! `hypercalls FILE [--cpus N] [--forge N] [--hop] [--pause]`; an a0 of all ones becomes the time stamp counter of the guest.
 //! Guest memory, identity-mapped in 2 MiB pages: [`TABLES`], [`KERNEL`] (CPL 0), [`USER`] (the same code, CPL 3),
-//! [`CALLS`]. Each virtual CPU is a thread of its own, named `vcpuN`; `--pause` waits for a line on stdin before they run.
+//! [`CALLS`]. Each virtual CPU is a thread of its own, named `vcpuN`; `--pause` waits for a line on stdin before they run,
+//! `--hop` moves them between the host's CPUs 0 and 1 all the time.
 //!
 //! `xtask` compiles this file alone with rustc (see `tests/src/testbed.rs`).
 
@@ -59,6 +60,8 @@ unsafe extern "C" {
     fn ioctl(fd: i32, request: u64, ...) -> i32;
     fn mmap(at: *mut u8, length: usize, protection: i32, flags: i32, fd: i32, offset: i64) -> *mut u8;
     fn prctl(option: i32, ...) -> i32;
+    fn gettid() -> i32;
+    fn sched_setaffinity(thread: i32, size: usize, mask: *const u64) -> i32;
 }
 
 // <linux/kvm.h>
@@ -148,7 +151,7 @@ fn map(length: usize, flags: i32, fd: i32) -> *mut u8 {
 }
 
 fn main() {
-    let (mut path, mut cpus, mut forge, mut pause) = (None, 1u64, 0u64, false);
+    let (mut path, mut cpus, mut forge, mut pause, mut hop) = (None, 1u64, 0u64, false, false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse().ok()).expect("a number");
@@ -156,6 +159,7 @@ fn main() {
             "--cpus" => cpus = number(),
             "--forge" => forge = number(),
             "--pause" => pause = true,
+            "--hop" => hop = true,
             _ => path = Some(argument),
         }
     }
@@ -203,11 +207,15 @@ fn main() {
         println!("ready {}", std::process::id());
         let _ = std::io::stdin().read(&mut [0]);
     }
+    let began = std::time::Instant::now();
+    let runners = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let threads: Vec<_> = (0..cpus)
         .map(|cpu| {
             let vcpu = new(call(&vm, KVM_CREATE_VCPU, cpu as usize));
-            let cpuid = cpuid.clone();
+            let (cpuid, runners) = (cpuid.clone(), runners.clone());
             let body = move || {
+                // SAFETY: no arguments, no memory.
+                runners.lock().expect("no panic").push(unsafe { gettid() });
                 // SAFETY: PR_SET_NAME copies a string that ends with a zero.
                 unsafe { prctl(15, format!("vcpu{cpu}\0").as_ptr()) };
                 call(&vcpu, KVM_SET_CPUID2, cpuid.as_ptr() as usize);
@@ -221,10 +229,21 @@ fn main() {
             std::thread::spawn(body)
         })
         .collect();
+    let mut hops = 0u64;
+    while hop && threads.iter().any(|thread| !thread.is_finished()) {
+        for &runner in runners.lock().expect("no panic").iter() {
+            hops += 1;
+            let mask = 1u64 << (hops / cpus % 2);
+            // SAFETY: the mask is a live word of 8 bytes; a thread that has ended is an error that matters to nobody.
+            unsafe { sched_setaffinity(runner, 8, &raw const mask) };
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
     for thread in threads {
         thread.join().expect("a virtual CPU");
     }
-    println!("hypercalls: {cpus} virtual CPUs made {count} and forged {forge}");
+    let took = began.elapsed().as_micros();
+    println!("hypercalls: {cpus} virtual CPUs made {count} and forged {forge} in {took} us");
 }
 
 /// Runs the loop over `count` calls at `code` and privilege level `ring`, up to its `out`.
