@@ -3,11 +3,13 @@
 //! CPUs get their rings, page protections become final. Each is reached from one patched call or
 //! function; none is on the path of an event.
 
+use crate::channel::remap;
 use crate::facts;
 use crate::percpu::{NO_CHUNK, NO_RING, Slots};
 use crate::ring::{control_of, header};
 use core::arch::asm;
 use core::mem::offset_of;
+use early_ftrace_format::shared::DATA_OFFSET;
 
 /// `MSR_GS_BASE` (arch/x86/include/asm/msr-index.h).
 const MSR_GS_BASE: u32 = 0xc000_0101;
@@ -27,9 +29,11 @@ fn rdmsr(msr: u32) -> u64 {
 /// Before `setup_arch`: our memory must not be given away.
 #[unsafe(no_mangle)]
 pub extern "C" fn eft_reserve_region() {
+    // Of a region that has moved to a device's memory only the text is left.
+    let size = if remap::is_moved() { DATA_OFFSET } else { facts::region_size() as u64 };
     // SAFETY: memblock's tables are static and ready: `setup_arch` reserves the kernel's own image so,
     // as its first step.
-    unsafe { facts::eft_kernel_memblock_reserve(facts::region_phys() as u64, facts::region_size() as u64) };
+    unsafe { facts::eft_kernel_memblock_reserve(facts::region_phys() as u64, size) };
 }
 
 /// In place of the call that moves the boot CPU from the image's per-CPU area to its allocated one:
@@ -107,10 +111,26 @@ pub extern "C" fn eft_late_init() {
         }
         i += 1;
     }
-    // SAFETY: reloading CR3 flushes this CPU's translations of non-global pages, which ours are.
-    unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
+    forget_translations();
+    note_frequency();
     // SAFETY: our header.
     unsafe { (*header()).late_init = 1 };
+}
+
+/// Our entries of the page table have changed.
+pub fn forget_translations() {
+    // SAFETY: reloading CR3 flushes this CPU's translations of non-global pages, which ours are.
+    unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
+}
+
+/// Tells the host what the kernel knows of the time stamp counter's frequency by now.
+pub fn note_frequency() {
+    // Opaque: the compiler takes it for granted that no symbol's address is 0.
+    let at = core::hint::black_box(facts::tsc_khz());
+    if at != 0 {
+        // SAFETY: the kernel's `unsigned int`; our header.
+        unsafe { (&raw mut (*header()).tsc_khz).write_volatile((at as *const u32).read_volatile() as u64) };
+    }
 }
 
 const _: () = assert!(offset_of!(Slots, position) == 0);

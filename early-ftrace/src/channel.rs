@@ -3,13 +3,15 @@
 //! takes them out of memory. Never here: events; how one channel works (each has a file).
 //!
 //! Memory channels ([`ivshmem`], [`pmem`], plain RAM): the host takes chunks out of the rings. What differs is only which
-//! physical memory the region's pages are, so that an event costs the same. Stream channels ([`hypercall`], [`port`]):
+//! physical memory the region's pages are ([`remap`]), so that an event costs the same. Stream channels ([`hypercall`], [`port`]):
 //! the guest sends each chunk when it is closed, as frames (`early_ftrace_format::stream`), and takes it back at once.
 
 pub mod hypercall;
 pub mod ivshmem;
+pub mod pci;
 pub mod pmem;
 pub mod port;
+pub mod remap;
 
 use crate::ring::header;
 use bootlevel::Channel;

@@ -121,6 +121,17 @@ facts! {
     eft_kernel_irq_enter_rcu => irq_enter_rcu;
     /// `irq_exit_rcu(void)`.
     eft_kernel_irq_exit_rcu => irq_exit_rcu;
+    /// `unsigned int tsc_khz`; 0 if it is missing.
+    eft_kernel_tsc_khz => tsc_khz;
+    /// `pci_conf1_read(unsigned int seg, unsigned int bus, unsigned int devfn, int reg, int len, u32 *value)`; 0 without
+    /// CONFIG_PCI_DIRECT.
+    eft_kernel_pci_conf1_read => pci_conf1_read;
+    /// `pci_conf1_write(..., u32 value)`; likewise.
+    eft_kernel_pci_conf1_write => pci_conf1_write;
+    /// `pci_mmcfg_read`, of the same shape; 0 without CONFIG_PCI_MMCONFIG.
+    eft_kernel_pci_mmcfg_read => pci_mmcfg_read;
+    /// `pci_mmcfg_write`; likewise.
+    eft_kernel_pci_mmcfg_write => pci_mmcfg_write;
 }
 
 unsafe extern "C" {

@@ -4,6 +4,7 @@
 //! a call, the value that it returned. Out: marks ([`crate::levels`], [`crate::modules`]); and, in the
 //! phases that are recorded, the words of an ordinary call.
 
+use crate::channel::ivshmem::{self, Access};
 use crate::facts;
 use crate::levels;
 use crate::modules;
@@ -36,6 +37,10 @@ pub enum Marked {
     IrqEnter,
     /// `irq_exit_rcu`.
     IrqExit,
+    /// `pci_conf1_read`, `pci_mmcfg_read`: only if the region lies in a BAR ([`ivshmem`]).
+    PciRead,
+    /// `pci_conf1_write`, `pci_mmcfg_write`: likewise.
+    PciWrite,
 }
 
 impl Marked {
@@ -48,6 +53,8 @@ impl Marked {
             4 => Marked::Module,
             5 => Marked::IrqEnter,
             6 => Marked::IrqExit,
+            7 => Marked::PciRead,
+            8 => Marked::PciWrite,
             _ => return None,
         })
     }
@@ -69,6 +76,19 @@ pub struct Called {
     ret: u64,
 }
 
+impl Called {
+    /// The first five arguments of a function that accesses configuration space.
+    fn access(&self) -> Access {
+        Access {
+            segment: self.rdi as u32,
+            bus: self.rsi as u32,
+            devfn: self.rdx as u32,
+            at: self.rcx as u32,
+            len: self.r8 as u32,
+        }
+    }
+}
+
 /// What `eft_return_marked` has pushed.
 #[derive(Debug)]
 #[repr(C)]
@@ -86,6 +106,8 @@ unsafe extern "C" {
     static eft_mark_module: u8;
     static eft_mark_irq_enter: u8;
     static eft_mark_irq_exit: u8;
+    static eft_mark_pci_read: u8;
+    static eft_mark_pci_write: u8;
     /// Where marked functions return to; compare only.
     pub static eft_return_marked: u8;
 }
@@ -108,6 +130,8 @@ fn marked_by(to: sites::Target) -> Option<Marked> {
         _ if to == (&raw const eft_mark_module).addr() => Marked::Module,
         _ if to == (&raw const eft_mark_irq_enter).addr() => Marked::IrqEnter,
         _ if to == (&raw const eft_mark_irq_exit).addr() => Marked::IrqExit,
+        _ if to == (&raw const eft_mark_pci_read).addr() => Marked::PciRead,
+        _ if to == (&raw const eft_mark_pci_write).addr() => Marked::PciWrite,
         _ => return None,
     })
 }
@@ -137,6 +161,12 @@ pub fn install(plan: &mut Plan) {
     if plan.irqs != 0 {
         install_one(facts::irq_enter_rcu(), &raw const eft_mark_irq_enter);
         install_one(facts::irq_exit_rcu(), &raw const eft_mark_irq_exit);
+    }
+    if ivshmem::is_held() {
+        install_one(facts::pci_conf1_read(), &raw const eft_mark_pci_read);
+        install_one(facts::pci_mmcfg_read(), &raw const eft_mark_pci_read);
+        install_one(facts::pci_conf1_write(), &raw const eft_mark_pci_write);
+        install_one(facts::pci_mmcfg_write(), &raw const eft_mark_pci_write);
     }
     leave_alone(plan);
 }
@@ -187,6 +217,14 @@ pub unsafe extern "C" fn eft_on_marked(called: *mut Called) -> u32 {
         }
         Marked::IrqExit => {
             irqs_off(|| put_mark(Mark::IrqExit, 0, now()));
+            false
+        }
+        Marked::PciRead => {
+            called.r9 = ivshmem::on_read(&called.access(), called.r9);
+            false
+        }
+        Marked::PciWrite => {
+            called.r9 = ivshmem::on_write(&called.access(), called.r9 as u32) as u64;
             false
         }
     };

@@ -338,6 +338,8 @@ global_asm!(
     "eft_mark module, {module}",
     "eft_mark irq_enter, {irq_enter}",
     "eft_mark irq_exit, {irq_exit}",
+    "eft_mark pci_read, {pci_read}",
+    "eft_mark pci_write, {pci_write}",
     ".balign 16",
     ".globl eft_marked",
     ".type eft_marked, @function",
@@ -386,6 +388,8 @@ global_asm!(
     module = const Marked::Module as u32,
     irq_enter = const Marked::IrqEnter as u32,
     irq_exit = const Marked::IrqExit as u32,
+    pci_read = const Marked::PciRead as u32,
+    pci_write = const Marked::PciWrite as u32,
 );
 
 unsafe extern "C" {

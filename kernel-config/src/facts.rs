@@ -105,8 +105,16 @@ pub struct Called {
     pub free_pages: u64,
 }
 
-/// Kernel symbols that a kernel may do without: PVH, modules.
-const OPTIONAL: &[&str] = &["pvh_start_info", "module_finalize"];
+/// Kernel symbols that a kernel may do without: PVH, modules, a time stamp counter, PCI.
+const OPTIONAL: &[&str] = &[
+    "pvh_start_info",
+    "module_finalize",
+    "tsc_khz",
+    "pci_conf1_read",
+    "pci_conf1_write",
+    "pci_mmcfg_read",
+    "pci_mmcfg_write",
+];
 
 /// Size and alignment of the guest's per-CPU variables.
 const SLOTS: u64 = 64;

@@ -24,7 +24,8 @@ use bootlevel::Options as Asked;
 use early_ftrace::percpu::Slots;
 use early_ftrace::shadow::{Base, CLAIMED, Frame, skipped_frames};
 use early_ftrace_format::shared::{
-    CHUNK_SIZE, DATA_OFFSET, HOST_DID_GLOBS, Header, MAGIC, ORIGIN_INJECTED, POLICY_DROP, POLICY_WAIT, REGION_ALIGN,
+    CHUNK_SIZE, DATA_OFFSET, HOST_DID_GLOBS, HOST_SEES_RAM, Header, MAGIC, ORIGIN_INJECTED, POLICY_DROP, POLICY_WAIT,
+    REGION_ALIGN,
 };
 use early_ftrace_format::{FORMAT_VERSION, word::LOWEST_FUNCTION};
 use std::mem::offset_of;
@@ -374,7 +375,10 @@ fn add_region(
     header.text_start = facts.text_start;
     header.origin = ORIGIN_INJECTED;
     if asked.globs {
-        header.host_did = HOST_DID_GLOBS;
+        header.host_did |= HOST_DID_GLOBS;
+    }
+    if options.sees_ram {
+        header.host_did |= HOST_SEES_RAM;
     }
     header.skipped_frames = skipped;
     header.tsc_khz_phys = facts.tsc_khz.and_then(|virt| image.phys(virt)).unwrap_or(0);

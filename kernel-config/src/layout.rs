@@ -14,8 +14,8 @@ use early_ftrace_format::shared::{
 /// `level2_kernel_pgt`) looks at it. So the mapping holds from the first instruction to power-off.
 pub const FIRST_ENTRY: u64 = 384;
 
-/// Entry after the last: MODULES_END is 0xffffffffff000000 (arch/x86/include/asm/pgtable_64_types.h).
-pub const LAST_ENTRY: u64 = 504;
+/// Entry after the last.
+pub const LAST_ENTRY: u64 = early_ftrace::channel::remap::END as u64;
 
 /// Virtual address of the region: level3 entry 511, level2 entry [`FIRST_ENTRY`].
 pub const REGION_VIRT: u64 = 0xffff_ffff_c000_0000 + FIRST_ENTRY * REGION_ALIGN;

@@ -51,6 +51,8 @@ pub struct Options {
     /// The kernel's command line as far as it is known: what `func:`, `notrace:` and `depth:` of its
     /// `hypergraph=` say is then in the image already. The guest reads the line that it is booted with.
     pub command_line: Vec<u8>,
+    /// Whoever boots the image sees the guest's RAM: `channel:auto` is that.
+    pub sees_ram: bool,
     /// Physical address of the region; chosen after the kernel's image when `None`.
     pub region_phys: Option<u64>,
 }
@@ -65,6 +67,7 @@ impl Default for Options {
             wait_ticks: 1 << 34,
             ram_bytes: None,
             command_line: Vec::new(),
+            sees_ram: false,
             region_phys: None,
         }
     }

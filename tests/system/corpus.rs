@@ -146,6 +146,34 @@ fn region(change: impl Fn(&mut Header, &mut [CpuControl; 2], &mut [ChunkHeader; 
     bytes
 }
 
+/// What a guest does while it is recorded; see `tests/fuzz/src/guest.rs`.
+fn steps(honest: bool) -> Vec<u8> {
+    let step = |kind: u8, cpu: u8, slot: u8, count: u8, index: u32, value: u64| {
+        [&[kind, cpu, slot, count][..], &index.to_le_bytes(), &value.to_le_bytes()].concat()
+    };
+    let entry = u64::from(LOWEST_FUNCTION) + 0x100 | 1 << 32;
+    let (open, close, look) = (5, 6, 7);
+    let mut steps = vec![step(open, 0, 0, 40, 1, entry), step(open, 1, 0, 20, 2, control(Kind::Exit, 0, 9))];
+    if !honest {
+        // Words, chunk headers, stacks, counters: more than there is, less than there was.
+        for (kind, index, value) in
+            [(3, 8, u64::MAX), (2, 1, 77), (4, 6, entry), (4, 7, 0), (1, 2, u64::MAX), (0, 9, 1)]
+        {
+            steps.push(step(kind, 0, 0, 9, index, value));
+        }
+        steps.push(step(1, 1, 0, 0, 0, u64::MAX));
+    }
+    for round in 0..4 {
+        steps.extend([step(close, 0, 0, 0, 0, 0), step(look, 0, 0, 0, 0, 0), step(look, 0, 0, 0, 0, 0)]);
+        steps.push(step(open, 0, 0, 200, 3 + round, entry + u64::from(round)));
+        if !honest {
+            steps.push(step(1, 1, 0, 0, 0, u64::from(round)));
+            steps.push(step(2, 0, round as u8, 0, 0, u64::from(CHUNK_MAGIC) | 7 << 32));
+        }
+    }
+    steps.concat()
+}
+
 /// A table of names with one of each kind of entry. `size` is that of its functions.
 fn names(size: u64, text: &str) -> Vec<u8> {
     let symbol = |number, name| Symbol { address: site(number) - 5, size, name: Cow::Borrowed(name), aliases: 1 };
@@ -237,6 +265,9 @@ fn made() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("names", "truncated", kept[..kept.len() - 30].to_vec()),
         ("names", "valid", kept),
         ("names", "hostile", names(u64::MAX, "\x1b[2J\u{fffd}")),
+        ("guest", "truncated", steps(true)[..100].to_vec()),
+        ("guest", "valid", steps(true)),
+        ("guest", "hostile", steps(false)),
         ("words", "valid", with_time(&honest())),
         ("words", "truncated", with_time(&honest())[..61].to_vec()),
         ("words", "hostile", with_time(&hostile())),

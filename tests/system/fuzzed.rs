@@ -155,6 +155,11 @@ fn any_shared_memory_is_drained_or_refused() {
 }
 
 #[test]
+fn whatever_a_guest_writes_meanwhile_is_recorded() {
+    replay("guest", fuzz::guest::run, 150);
+}
+
+#[test]
 fn any_words_are_decoded() {
     replay("words", fuzz::words::run, 2_000);
 }

@@ -5,6 +5,7 @@
 //! - [`boots`]: what the tests share: kernels, recordings, one boot at a time;
 //! - [`untraced`]: the kernels and init without us, so that a failure elsewhere is the tracer's;
 //! - [`counts`]: the trace against the witness, call site by call site;
+//! - [`channels`]: the same, with the events in the memory of a device;
 //! - [`levels`]: what `hypergraph=` asks for is what is recorded;
 //! - [`suggest`]: the line that leaves most events out, against that trace;
 //! - [`overhead`]: what the recorder costs, and times without it;
@@ -16,6 +17,7 @@
 //! - [`index`]: parts of the recorded trace by its index, against the whole;
 //! - [`damage`]: the recorded trace with bytes flipped and ends cut off;
 //! - [`fuzzed`]: the fuzz targets ([`fuzz`]) over their [`corpus`], as it is and mutated ([`random`]);
+//! - [`hostile`]: a recorder beside a guest that writes anything;
 //! - [`images`], [`vmm`], [`traces`]: bad input, and what is said about it ([`refusal`]);
 //! - [`intree`]: a kernel from source, with the tracer in its tree;
 //! - [`bisect`]: what is planted in a kernel's history is found;
@@ -27,6 +29,7 @@
 mod arrows;
 mod bisect;
 mod boots;
+mod channels;
 mod check;
 mod corpus;
 mod counts;
@@ -35,6 +38,7 @@ mod deterministic;
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;
 mod fuzzed;
+mod hostile;
 mod images;
 mod index;
 mod intree;

@@ -176,6 +176,8 @@ fn definition(symbol: &'static str, percpu_hot: bool) -> Option<Definition> {
         "eft_kernel_switch_to" => Is("__switch_to"),
         "eft_kernel_pvh_start_info" => With("CONFIG_PVH", "pvh_start_info"),
         "eft_kernel_module_finalize" => With("CONFIG_MODULES", "module_finalize"),
+        // Static functions; and the region is the kernel's, and stays where it is.
+        _ if symbol.starts_with("eft_kernel_pci_") => Is("0"),
         // All others bear the kernel's own name.
         _ => Is(symbol.strip_prefix("eft_kernel_")?),
     })

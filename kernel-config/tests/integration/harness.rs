@@ -8,7 +8,7 @@ use early_ftrace::percpu::Slots;
 use early_ftrace::shadow::{CLAIMED, Frame, STACK_SIZE};
 use early_ftrace_format::decode::Decoder;
 use early_ftrace_format::event::Event;
-use early_ftrace_format::shared::{CHUNK_SIZE, ChunkHeader, CpuControl, Header, MAGIC};
+use early_ftrace_format::shared::{CHUNK_SIZE, ChunkHeader, CpuControl, HOST_SEES_RAM, Header, MAGIC};
 use kernel_config::link::{GUEST_OBJECT, Linked, link};
 use std::sync::{Mutex, MutexGuard, Once};
 
@@ -119,6 +119,8 @@ impl Machine {
             policy,
             wait_ticks,
             guest_off: 0x2000,
+            // There are no ports to look for devices by.
+            host_did: HOST_SEES_RAM,
             stacks_off: STACKS_OFF as u64,
             stacks: STACKS as u32,
             rings_off: RINGS_OFF as u64,

@@ -17,6 +17,8 @@ pub struct Request {
     pub memory: u64,
     /// Whether the arguments say so (`-m`).
     pub says_memory: bool,
+    /// Whether they say how much there may ever be (`-m ...,maxmem=`).
+    pub says_most_memory: bool,
     /// CPUs that the guest may ever have.
     pub cpus: u32,
     /// Whether the arguments say `-no-reboot`.
@@ -32,8 +34,17 @@ pub struct Boot<'a> {
     pub command_line: &'a str,
     /// The initial RAM disk.
     pub initrd: Option<&'a Path>,
-    /// The file that is to be the guest's RAM.
-    pub ram_file: &'a Path,
+    /// The file that is to be the guest's RAM; `None`: nobody looks into it.
+    pub ram_file: Option<&'a Path>,
+}
+
+/// A device with memory that guest and host share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// ivshmem-plain.
+    Ivshmem,
+    /// virtio-pmem-pci.
+    Pmem,
 }
 
 const KERNEL: &str =
@@ -50,7 +61,8 @@ const PAUSED: &str = "`symbolize record` has nobody to start the guest later; le
 /// # Errors
 /// [`CaptureError::Conflict`] for what the tool must set itself, [`CaptureError::BadArgument`].
 pub fn read(args: &[OsString]) -> Result<Request, CaptureError> {
-    let mut request = Request { memory: DEFAULT_MEMORY, says_memory: false, cpus: 1, no_reboot: false };
+    let mut request =
+        Request { memory: DEFAULT_MEMORY, says_memory: false, says_most_memory: false, cpus: 1, no_reboot: false };
     let mut args = args.iter().map(|arg| arg.to_string_lossy());
     while let Some(arg) = args.next() {
         // QEMU takes one dash or two.
@@ -69,6 +81,7 @@ pub fn read(args: &[OsString]) -> Result<Request, CaptureError> {
                 request.memory = memory(&value)
                     .ok_or_else(|| bad("-m", &value, "expected a size such as 512, 512M, 2G or size=2G"))?;
                 request.says_memory = true;
+                request.says_most_memory |= options(&value).any(|(key, _)| key == "maxmem");
             }
             "smp" => {
                 let value = args.next().unwrap_or_default();
@@ -99,11 +112,11 @@ pub fn added(request: &Request, boot: &Boot<'_>) -> Vec<OsString> {
     if !request.says_memory {
         add("-m", format!("{}M", request.memory >> 20).as_ref());
     }
-    let mut object = OsString::from(format!("memory-backend-file,id=hgram,size={},share=on,mem-path=", request.memory));
-    object.push(escaped(boot.ram_file));
-    add("-object", &object);
-    // QEMU merges all -machine options, so the user's machine type stays.
-    add("-machine", "memory-backend=hgram".as_ref());
+    if let Some(ram_file) = boot.ram_file {
+        add("-object", &backend("hgram", request.memory, ram_file));
+        // QEMU merges all -machine options, so the user's machine type stays.
+        add("-machine", "memory-backend=hgram".as_ref());
+    }
     add("-kernel", boot.kernel.as_os_str());
     add("-append", boot.command_line.as_ref());
     if let Some(initrd) = boot.initrd {
@@ -114,6 +127,36 @@ pub fn added(request: &Request, boot: &Boot<'_>) -> Vec<OsString> {
         args.push("-no-reboot".into());
     }
     args
+}
+
+/// The arguments for a device whose memory is the `size` bytes of `file`.
+pub fn device(device: Device, request: &Request, file: &Path, size: u64) -> Vec<OsString> {
+    let mut args: Vec<OsString> = Vec::new();
+    let mut add = |option: &str, value: &OsStr| {
+        args.push(option.into());
+        args.push(value.into());
+    };
+    add("-object", &backend("hgshared", size, file));
+    match device {
+        Device::Ivshmem => add("-device", "ivshmem-plain,memdev=hgshared".as_ref()),
+        Device::Pmem => {
+            if !request.says_most_memory {
+                // QEMU merges all -m options, too. It wants room behind the RAM, where the first GiB may be lost to
+                // alignment.
+                let most = request.memory.saturating_add(size).saturating_add(2 << 30) >> 20;
+                add("-m", format!("maxmem={most}M").as_ref());
+            }
+            add("-device", "virtio-pmem-pci,memdev=hgshared".as_ref());
+        }
+    }
+    args
+}
+
+/// An object that is memory in a file.
+fn backend(name: &str, size: u64, file: &Path) -> OsString {
+    let mut object = OsString::from(format!("memory-backend-file,id={name},size={size},share=on,mem-path="));
+    object.push(escaped(file));
+    object
 }
 
 /// A path inside QEMU's `key=value,...` syntax, where a comma is written twice.
@@ -214,7 +257,7 @@ mod tests {
             kernel: Path::new("/tmp/k"),
             command_line: "quiet rodata=off",
             initrd: None,
-            ram_file: Path::new("/dev/shm/a,b"),
+            ram_file: Some(Path::new("/dev/shm/a,b")),
         };
         let args = added(&request("-m 1G -no-reboot").unwrap(), &boot);
         let args: Vec<_> = args.iter().map(|arg| arg.to_str().unwrap()).collect();
@@ -231,7 +274,22 @@ mod tests {
                 "quiet rodata=off"
             ]
         );
-        let args = added(&request("").unwrap(), &boot);
+        let args = added(&request("").unwrap(), &Boot { ram_file: None, ..boot });
         assert!(args.contains(&"512M".into()) && args.contains(&"-no-reboot".into()));
+        assert!(!args.contains(&"-object".into()));
+    }
+
+    #[test]
+    fn a_device_with_memory_is_added_and_room_for_it_if_need_be() {
+        let line = |kind, user: &str| {
+            let args = device(kind, &request(user).unwrap(), Path::new("/dev/shm/a,b"), 16 << 20);
+            args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        let object = "-object memory-backend-file,id=hgshared,size=16777216,share=on,mem-path=/dev/shm/a,,b";
+        let ivshmem = "-device ivshmem-plain,memdev=hgshared";
+        let pmem = "-device virtio-pmem-pci,memdev=hgshared";
+        assert_eq!(line(Device::Ivshmem, "-m 1G"), format!("{object} {ivshmem}"));
+        assert_eq!(line(Device::Pmem, "-m 1G"), format!("{object} -m maxmem=3088M {pmem}"));
+        assert_eq!(line(Device::Pmem, "-m 1G,maxmem=8G"), format!("{object} {pmem}"));
     }
 }

@@ -8,6 +8,7 @@
 //! fences beside it keep the order that the protocol needs.
 
 use super::CaptureError;
+use bootlevel::Channel;
 use early_ftrace_format::FORMAT_VERSION;
 use early_ftrace_format::shared::{
     CHUNK_SIZE, CPU_CONTROL_OFFSET, CPU_CONTROL_STRIDE, CpuControl, DATA_OFFSET, Header, MAGIC, MAX_CPUS, REGION_ALIGN,
@@ -92,9 +93,13 @@ impl RamFile {
         Err(damaged.unwrap_or_else(|| CaptureError::NoRegion { path: self.path.clone(), searched: length }))
     }
 
-    /// The kernel's `tsc_khz`: `None` when it is not known, or outside the file.
+    /// The kernel's `tsc_khz`: `None` when it is not known, or outside the file. Of a region in a device's memory it is
+    /// what the guest has told last.
     pub fn tsc_khz(&self, region: &SharedRegion) -> Option<u64> {
         let header = &region.header;
+        if [Channel::Ivshmem, Channel::Pmem].iter().any(|&moved| header.channel == moved as u32) {
+            return Some(region.header_now().tsc_khz).filter(|khz| (1..=u64::from(u32::MAX)).contains(khz));
+        }
         let mut bytes = [0; 4];
         // The file may begin at another guest address than 0: the region says by how much.
         let at = header.tsc_khz_phys.wrapping_sub(header.region_phys).wrapping_add(region.offset);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! `symbolize record`: boots a traced copy of a kernel in the user's virtual machine and writes what
 //! it does to a trace directory; or, with `--attach`, drains a guest that runs already. In: arguments.
-//! Out: an exit code. [`boot`] boots and records once ([`guest`]: its memory), [`repeat`] many times; [`spread`] is what many
+//! Out: an exit code. [`boot`] boots and records once ([`guest`]: its memory; [`channel`]: where
+//! events go), [`repeat`] many times; [`spread`] is what many
 //! boots can tell. Never here: QEMU's arguments.
 
 mod boot;
+mod channel;
 mod guest;
 mod repeat;
 mod spread;
@@ -35,6 +37,9 @@ Examples:
   symbolize record --deterministic --vmlinux old/vmlinux -o old/trace --initrd initrd.img -- QEMU...
   symbolize record --deterministic --vmlinux new/vmlinux -o new/trace --initrd initrd.img -- QEMU...
   symbolize diff old/trace new/trace
+
+  The recorder sees none of the guest's memory but that of a device:
+  symbolize record --channel ivshmem --vmlinux vmlinux --initrd initrd.img -- qemu-system-x86_64 -M q35 -m 1G
 
   Ten boots of each of two kernels in real time, in turn, in boots/a and boots/b:
   symbolize record --repeat 10 --vmlinux old/vmlinux --against new/vmlinux -o boots -- QEMU...
@@ -75,10 +80,14 @@ pub struct Args {
     /// Stop after this many seconds
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     timeout: Option<Duration>,
-    /// File for the guest's memory, kept afterwards (default: a temporary one in /dev/shm)
+    /// Where events go: ram, or the memory of a device that is added to QEMU: ivshmem, pmem [default: as channel: of
+    /// hypergraph= says, or ram]
+    #[arg(long, value_name = "CHANNEL", value_parser = channel::parse, conflicts_with = "attach")]
+    channel: Option<bootlevel::Channel>,
+    /// File for the guest's memory or, with --channel, the device's, kept afterwards (default: a temporary one in /dev/shm)
     #[arg(long, value_name = "PATH", conflicts_with = "attach")]
     ram_file: Option<PathBuf>,
-    /// Drain a guest that runs already; PATH is its memory-backend-file
+    /// Drain a guest that runs already; PATH is its memory-backend-file, or that of its ivshmem or pmem device
     #[arg(long, value_name = "PATH", conflicts_with_all = ["vmlinux", "command"])]
     attach: Option<PathBuf>,
     /// Boot once more with levels alone recorded, to OUTPUT/untraced: what `report --correct` compares with

@@ -7,15 +7,16 @@
 //! 2. [`qemu_args`]: the user's QEMU command;
 //! 3. [`options`]: the kernel's command line;
 //! 4. [`region`]: the memory that a hostile guest shares;
-//! 5. [`words`]: event words;
-//! 6. [`trace`]: a CPU's file in a trace directory, up to the printed report;
-//! 7. [`meta`]: its `meta.json`;
-//! 8. [`index`]: its index;
-//! 9. [`resolve`]: a vmlinux that names are looked up in;
-//! 10. [`ko`]: a module's file that they are looked up in;
-//! 11. [`names`]: a table of names that was kept from an earlier run;
-//! 12. [`kept`]: the file of a kept boot, up to what is written of many;
-//! 13. [`budget`]: a file of budgets.
+//! 5. [`guest`]: that guest, writing while it is recorded, up to the printed report;
+//! 6. [`words`]: event words;
+//! 7. [`trace`]: a CPU's file in a trace directory, up to the printed report;
+//! 8. [`meta`]: its `meta.json`;
+//! 9. [`index`]: its index;
+//! 10. [`resolve`]: a vmlinux that names are looked up in;
+//! 11. [`ko`]: a module's file that they are looked up in;
+//! 12. [`names`]: a table of names that was kept from an earlier run;
+//! 13. [`kept`]: the file of a kept boot, up to what is written of many;
+//! 14. [`budget`]: a file of budgets.
 //!
 //! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
 //!
@@ -34,6 +35,7 @@
 //! mutated, with each `cargo test`. `tiny/` holds the sources of the corpus's ELF files.
 
 pub mod budget;
+pub mod guest;
 pub mod index;
 pub mod inject;
 pub mod kept;

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use symbolizer::capture::qemu_args::{Boot, added, read};
+use symbolizer::capture::qemu_args::{Boot, Device, added, device, read};
 
 /// Reads the arguments and makes the added ones.
 pub fn run(data: &[u8]) {
@@ -17,8 +17,11 @@ pub fn run(data: &[u8]) {
     };
     assert!(request.memory > 0 && request.cpus > 0, "{request:?}");
     let path = Path::new("a,b");
-    let boot = Boot { kernel: path, command_line: "quiet", initrd: Some(path), ram_file: path };
+    let boot = Boot { kernel: path, command_line: "quiet", initrd: Some(path), ram_file: Some(path) };
     let added = added(&request, &boot);
     assert_eq!(added.iter().any(|arg| arg == "-m"), !request.says_memory);
     assert_eq!(added.iter().any(|arg| arg == "-no-reboot"), !request.no_reboot);
+    for kind in [Device::Ivshmem, Device::Pmem] {
+        assert!(device(kind, &request, path, 1 << 24).iter().any(|arg| arg == "-device"));
+    }
 }

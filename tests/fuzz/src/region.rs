@@ -60,7 +60,7 @@ pub fn run(data: &[u8]) {
 }
 
 /// A hostile guest can write nonsense, but not make the recorder write a damaged file.
-fn whole(trace: &Path) {
+pub fn whole(trace: &Path) {
     let trace = TraceDir::open(trace).expect("what was just written");
     for file in trace.cpus() {
         assert_eq!(file.gaps(), []);

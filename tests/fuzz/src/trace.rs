@@ -92,7 +92,8 @@ fn write_again(block: &Block) {
     assert_eq!(block::decode(&header, &payload).as_ref(), Ok(block));
 }
 
-fn report(trace: &TraceDir) {
+/// All forms of the report of a trace.
+pub fn report(trace: &TraceDir) {
     let nameless = |_: Site<'_>| "f".to_owned();
     let mut aggregate = Aggregate::new(Filter::new(Wanted::default(), &nameless));
     let mut levels = Levels::new(Timeline::new(Vec::new()), None, None);

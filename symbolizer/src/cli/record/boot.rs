@@ -3,6 +3,7 @@
 //! kernel of them goes where ([`Shot`]). Out: a trace directory, and its [`Meta`]. Never here: many boots.
 
 use super::super::progress::{self, Printer};
+use super::channel;
 use super::guest::{Memory, hex, meta_of, unix_time, wait_for_kernel};
 use super::{Args, Overflow, RING_MIB, readable, ring_bytes};
 use anyhow::{Context, bail};
@@ -119,6 +120,7 @@ pub fn boot(args: &Args, shot: &Shot<'_>, signals: &Arc<AtomicUsize>) -> anyhow:
         );
     }
     let request = &machine.request;
+    let channel = channel::wanted(args, shot.append)?;
     let temp = tempfile::Builder::new().prefix("symbolize-").tempdir().context("cannot make a temporary directory")?;
     let kernel = temp.path().join("vmlinux.traced");
     let ring_mib = if args.deterministic { icount::ring_mib(request) } else { RING_MIB };
@@ -128,16 +130,21 @@ pub fn boot(args: &Args, shot: &Shot<'_>, signals: &Arc<AtomicUsize>) -> anyhow:
         policy: policy(args, shot),
         ram_bytes: Some(request.memory),
         command_line: shot.append.as_bytes().to_vec(),
+        sees_ram: channel.is_ram(),
         ..kernel_config::Options::default()
     };
     let injected = kernel_config::inject(shot.vmlinux, &kernel, &options)
         .with_context(|| format!("{}: cannot be traced", shot.vmlinux.display()))?;
-    let added_words = injected.command_line.join(" ");
+    let mut added_words = injected.command_line.clone();
+    added_words.extend((!channel.word.is_empty()).then(|| channel.word.to_owned()));
+    let added_words = added_words.join(" ");
     let command_line = [shot.append, &added_words].join(" ").trim().to_string();
 
-    let memory = Memory::make(args.ram_file.as_deref(), request.memory, temp.path())?;
-    let boot = Boot { kernel: &kernel, command_line: &command_line, initrd: shot.initrd, ram_file: memory.path() };
-    let added = added(args, request, &boot);
+    let memory = channel.memory(args, request, injected.region_size, temp.path())?;
+    let ram_file = channel.is_ram().then(|| memory.path());
+    let boot = Boot { kernel: &kernel, command_line: &command_line, initrd: shot.initrd, ram_file };
+    let mut added = added(args, request, &boot);
+    added.extend(channel.device(request, &memory));
     if !told {
         announce(&injected, &added_words, &added);
     }
@@ -145,7 +152,10 @@ pub fn boot(args: &Args, shot: &Shot<'_>, signals: &Arc<AtomicUsize>) -> anyhow:
     let ending = ending(args, &machine, shot.vmlinux)?;
     let started_at = unix_time();
     let mut watch = start(args, &added, signals)?;
-    let Some(region) = wait_for_kernel(|| ram.region_at(injected.region_phys), &mut watch)? else {
+    // A device's memory begins as the region does.
+    let place = if channel.is_ram() { injected.region_phys } else { 0 };
+    let found = wait_for_kernel(|| ram.region_at(place), &mut watch).map_err(|error| channel.in_vain(error))?;
+    let Some(region) = found else {
         eprintln!("symbolize: stopped before the kernel ran; nothing was recorded");
         return Ok(None);
     };
@@ -184,6 +194,13 @@ fn boot_in_tree(
             shot.vmlinux.display()
         );
     }
+    if !channel::wanted(args, shot.append)?.is_ram() {
+        bail!(
+            "{} has the tracer built in, whose memory is part of the kernel's: its events cannot go to a device's. \
+             Leave --channel and channel: out; nothing was booted",
+            shot.vmlinux.display()
+        );
+    }
     let asked = shot.append.split_ascii_whitespace().any(|word| word.starts_with("hypergraph="));
     let added_words = if asked { "" } else { "hypergraph=on" };
     let command_line = [shot.append, added_words].join(" ").trim().to_string();
@@ -191,7 +208,7 @@ fn boot_in_tree(
     let memory = Memory::make(args.ram_file.as_deref(), machine.request.memory, temp.path())?;
     let ram = memory.open()?;
     let kernel = shot.kernel.unwrap_or(shot.vmlinux);
-    let boot = Boot { kernel, command_line: &command_line, initrd: shot.initrd, ram_file: memory.path() };
+    let boot = Boot { kernel, command_line: &command_line, initrd: shot.initrd, ram_file: Some(memory.path()) };
     let added = added(args, &machine.request, &boot);
     if shot.to.voice != Voice::Brief {
         eprintln!("symbolize: {}: the tracer is built in", shot.vmlinux.display());

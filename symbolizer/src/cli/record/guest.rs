@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! The guest's memory as a file, and the traced kernel in it. In: sizes, paths. Out: the file, the header that the
+//! The guest's memory (or that of one of its devices) as a file, and the traced kernel in it. In: sizes, paths. Out: the file, the header that the
 //! kernel has brought, as the first of its [`Meta`]. Never here: the rings.
 
 use anyhow::Context;
@@ -22,6 +22,7 @@ const LOAD_PATIENCE: Duration = Duration::from_millis(500);
 /// The file for the guest's memory; removed at the end, if it is temporary.
 pub struct Memory {
     path: PathBuf,
+    size: u64,
     _remove: Option<tempfile::TempPath>,
 }
 
@@ -45,12 +46,17 @@ impl Memory {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path);
         file.and_then(|file| file.set_len(size))
             .with_context(|| format!("{}: cannot make the guest's RAM file of {size} bytes", path.display()))?;
-        Ok(Memory { path, _remove: remove })
+        Ok(Memory { path, size, _remove: remove })
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// Opens it for the recorder.
