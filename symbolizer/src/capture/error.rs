@@ -102,6 +102,9 @@ pub enum CaptureError {
     /// The host's own events cannot be recorded.
     #[error(transparent)]
     Kvm(#[from] super::kvm::KvmError),
+    /// The host's events cannot be kept.
+    #[error(transparent)]
+    Host(#[from] crate::host::HostError),
     /// The trace cannot be written.
     #[error(transparent)]
     Trace(#[from] TraceError),

@@ -7,16 +7,18 @@
 //! at its exec: no thread of it is missed, other virtual machines are not seen, and nothing is recorded of us. When a
 //! thread is off its CPU, the kernel's own records of switches say ([`record`]): they are shorter than sched_switch, and
 //! of these threads only. One ring for each CPU of the host ([`ring`]); what was read in one pass is given in the next,
-//! when nothing older can come from another CPU any more.
+//! when nothing older can come from another CPU any more. [`Recording`] makes a trace of them.
 
 mod clock;
 mod error;
 mod format;
 mod record;
+mod recording;
 mod ring;
 
 pub use error::KvmError;
 pub use record::{Seen, TRACEPOINTS};
+pub use recording::{Done, Recording};
 
 use clock::{Pair, Ticks};
 use perf_event_open_sys::bindings as perf;
@@ -41,6 +43,8 @@ pub struct Recorder {
     layout: Layout,
     cpus: Vec<Cpu>,
     ticks: Ticks,
+    /// The last time that was given.
+    last: u64,
     waiting: Waiting,
     bytes: Vec<u8>,
     counts: Counts,
@@ -106,7 +110,7 @@ impl Recorder {
             }
         };
         let (waiting, bytes, counts) = (Waiting::default(), Vec::new(), Counts::default());
-        Ok(Recorder { layout, cpus, ticks, waiting, bytes, counts })
+        Ok(Recorder { layout, cpus, ticks, last: 0, waiting, bytes, counts })
     }
 
     /// So far.
@@ -141,15 +145,27 @@ impl Recorder {
             });
             counts.strange += strange;
         }
-        let ticks = self.ticks;
-        self.waiting.pass(&mut |seen| give(seen.at(ticks.of(seen.time()))));
+        self.give(false, give);
+    }
+
+    fn give(&mut self, all: bool, give: &mut impl FnMut(Seen)) {
+        let (ticks, last) = (self.ticks, &mut self.last);
+        let mut give = |seen: Seen| {
+            // Where one straight line ends and the next begins, they differ by a few ticks.
+            *last = (*last).max(ticks.of(seen.time()));
+            give(seen.at(*last));
+        };
+        if all {
+            self.waiting.finish(&mut give);
+        } else {
+            self.waiting.pass(&mut give);
+        }
     }
 
     /// Reads what is left, and gives all.
     pub fn finish(&mut self, give: &mut impl FnMut(Seen)) {
         self.pass(give);
-        let ticks = self.ticks;
-        self.waiting.finish(&mut |seen| give(seen.at(ticks.of(seen.time()))));
+        self.give(true, give);
     }
 }
 

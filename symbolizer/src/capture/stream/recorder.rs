@@ -108,6 +108,11 @@ impl Recorder {
         self.writer.as_mut()
     }
 
+    /// Adds to the trace's warnings.
+    pub fn warn(&mut self, text: String) {
+        self.meta.warnings.push(text);
+    }
+
     fn take(&mut self, rip: Option<u64>) -> Result<(), TraceError> {
         while let Some(assembled) = self.assembler.next() {
             match assembled {
