@@ -5,6 +5,9 @@
 
 use super::ring::UserTime;
 
+/// Tries for a pair.
+const TRIES: u32 = 5;
+
 /// Both clocks at the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {
@@ -15,14 +18,21 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Now. The counter is read before and after; the middle counts.
+    /// Now: the best of some tries, since we may be interrupted between the clocks.
     pub fn now() -> Pair {
+        let tries = (0..TRIES).map(|_| Pair::once());
+        tries.min_by_key(|&(length, _)| length).map_or(Pair { ns: 0, tsc: 0 }, |(_, pair)| pair)
+    }
+
+    /// How long the two took, and they. The counter is read before and after; the middle counts.
+    fn once() -> (u64, Pair) {
         let before = tsc();
         let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicRaw);
         let after = tsc();
         let ns = u64::try_from(now.tv_sec).unwrap_or(0).saturating_mul(1_000_000_000);
         let ns = ns.saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0));
-        Pair { ns, tsc: before + after.saturating_sub(before) / 2 }
+        let length = after.saturating_sub(before);
+        (length, Pair { ns, tsc: before + length / 2 })
     }
 }
 
