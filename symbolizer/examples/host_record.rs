@@ -4,19 +4,28 @@
 //! with the counts, which is printed, too. Never here: a guest's events.
 //!
 //! `host_record [--no-raw] OUT COMMAND...`: with `--no-raw` OUT has the last line only, as for measurements.
+//! `host_record --trace DIR COMMAND...`: a trace of the guest's hypercalls and `host.eft`, as `symbolize record` writes.
 //! Lines: `exit TIME LENGTH VCPU THREAD CPU CPU ISA REASON RIP [NR A0 A1 A2 A3]`, `away TIME LENGTH VCPU PREEMPTED`, `offset TIME VCPU NEXT`.
 
 use std::ffi::OsString;
 use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use symbolizer::capture::kvm::{RING, Recorder, Seen};
-use symbolizer::capture::vmm::Vmm;
+use symbolizer::capture::kvm::{RING, Recorder, Recording, Seen};
+use symbolizer::capture::stream;
+use symbolizer::capture::vmm::{Vmm, Watch};
 use symbolizer::host::aggregate::Aggregator;
 use symbolizer::host::event::HostEvent;
+use symbolizer::trace_dir::{Existing, Meta};
 
 fn main() -> anyhow::Result<()> {
     let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if args.first().is_some_and(|first| first == "--trace") {
+        let [_, dir, command @ ..] = &args[..] else { anyhow::bail!("host_record --trace DIR COMMAND...") };
+        return trace(Path::new(dir), command);
+    }
     let lines = args.first().is_none_or(|first| first != "--no-raw");
     if !lines {
         args.remove(0);
@@ -65,6 +74,19 @@ fn main() -> anyhow::Result<()> {
     writeln!(out, "{summary}")?;
     out.flush()?;
     println!("{summary}");
+    Ok(())
+}
+
+fn trace(dir: &Path, command: &[OsString]) -> anyhow::Result<()> {
+    let recorder = Recorder::open(RING)?;
+    let vmm = Vmm::spawn(command, &[], std::io::stderr())?;
+    let mut watch = Watch::new(Some(vmm), Arc::default(), None);
+    let trace = stream::Recorder::new(dir, Existing::Keep, Meta::default());
+    let mut recording = Recording::new(recorder, trace, dir);
+    let ended = recording.run(|| watch.poll(), |_| ())?;
+    let (meta, done) = recording.finish(ended)?;
+    println!("{:?} {} events, {} lost, {} bytes", meta.ended, meta.totals.events, meta.totals.lost, meta.totals.bytes);
+    println!("{done:?} {:?}", meta.warnings);
     Ok(())
 }
 
