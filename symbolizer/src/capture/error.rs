@@ -109,6 +109,12 @@ pub enum CaptureError {
         /// What the system says.
         cause: io::Error,
     },
+    /// The host's own events cannot be recorded.
+    #[error(transparent)]
+    Kvm(#[from] super::kvm::KvmError),
+    /// The host's events cannot be kept.
+    #[error(transparent)]
+    Host(#[from] crate::host::HostError),
     /// The trace cannot be written.
     #[error(transparent)]
     Trace(#[from] TraceError),

@@ -2,12 +2,13 @@
 //! `symbolize record`: boots a traced copy of a kernel in the user's virtual machine and writes what
 //! it does to a trace directory; or, with `--attach`, drains a guest that runs already. In: arguments.
 //! Out: an exit code. [`boot`] boots and records once ([`guest`]: its memory; [`channel`]: where
-//! events go), [`repeat`] many times; [`spread`] is what many
+//! events go; [`hypercall`]: by the host's tracepoints), [`repeat`] many times; [`spread`] is what many
 //! boots can tell. Never here: QEMU's arguments.
 
 mod boot;
 mod channel;
 mod guest;
+mod hypercall;
 mod repeat;
 mod spread;
 
@@ -43,6 +44,9 @@ Examples:
 
   The recorder sees none of the guest's memory but that of a device:
   symbolize record --channel ivshmem --vmlinux vmlinux --initrd initrd.img -- qemu-system-x86_64 -M q35 -m 1G
+
+  The guest makes hypercalls; the host's KVM, as it is, tells of them and of all other exits:
+  sudo symbolize record --channel hypercall --vmlinux vmlinux -- qemu-system-x86_64 -accel kvm -cpu host -m 1G
 
   Ten boots of each of two kernels in real time, in turn, in boots/a and boots/b:
   symbolize record --repeat 10 --vmlinux old/vmlinux --against new/vmlinux -o boots -- QEMU...
@@ -84,7 +88,8 @@ pub struct Args {
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     timeout: Option<Duration>,
     /// Where events go: ram; the memory of a device that is added to QEMU: ivshmem, pmem; port: bytes through QEMU's
-    /// debug console (slow: a write for each) [default: as channel: of hypergraph= says, or ram]
+    /// debug console (slow: a write for each); hypercall: seen by the host's KVM, as root [default: as channel: of
+    /// hypergraph= says, or ram]
     #[arg(long, value_name = "CHANNEL", value_parser = channel::parse, conflicts_with = "attach")]
     channel: Option<bootlevel::Channel>,
     /// File for the guest's memory or, with --channel, the device's, kept afterwards (default: a temporary one in /dev/shm)

@@ -3,10 +3,13 @@
 //! the host's tracepoints, from whichever recorder ([`event::Raw`]). Out: one record for each exit ([`event::HostEvent`]).
 //! Never here: how a recorder's file or ring looks (`crate::import`, `crate::capture`), the guest's own events.
 //!
+//! [`aggregate`] makes the records of the events.
+//!
 //! Behind the events: [`mod@file`] keeps them in the trace, [`clock`] (with [`corridor`]) leads from the host's times to the
 //! guest's, for each vCPU as [`axes`] finds the way (by [`bounds`], if KVM has not said it), [`placed`] puts a vCPU's events
 //! there, and [`reasons`] names exit reasons.
 
+pub mod aggregate;
 pub mod axes;
 pub mod bounds;
 pub mod clock;

@@ -104,7 +104,7 @@ impl Recorder {
     }
 
     /// Adds to what the trace says went wrong.
-    pub fn warn(&mut self, warning: Option<String>) {
+    pub fn warn(&mut self, warning: impl IntoIterator<Item = String>) {
         self.meta.warnings.extend(warning);
     }
 

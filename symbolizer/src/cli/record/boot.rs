@@ -3,9 +3,9 @@
 //! kernel of them goes where ([`Shot`]). Out: a trace directory, and its [`Meta`]. Never here: many boots.
 
 use super::super::progress::{self, Printer};
-use super::channel;
 use super::guest::{Memory, hex, meta_of, unix_time, wait_for_kernel};
 use super::{Args, Overflow, RING_MIB, readable, ring_bytes};
+use super::{channel, hypercall};
 use anyhow::{Context, bail};
 use kernel_config::{Injected, Policy};
 use std::ffi::OsString;
@@ -142,6 +142,27 @@ pub fn boot(args: &Args, shot: &Shot<'_>, signals: &Arc<AtomicUsize>) -> anyhow:
     let added_words = added_words.join(" ");
     let command_line = [shot.append, &added_words].join(" ").trim().to_string();
 
+    if channel.channel == bootlevel::Channel::Hypercall {
+        let boot = Boot { kernel: &kernel, command_line: &command_line, initrd: shot.initrd, ram_file: None };
+        let added = added(args, request, &boot);
+        if !told {
+            announce(&injected, &added_words, &added);
+        }
+        let meta = Meta {
+            release: injected.release,
+            build_id: hex(&injected.build_id),
+            command_line: command_line.clone(),
+            command_line_added: added_words,
+            sites: injected.sites as u64,
+            hooked: injected.hooked as u64,
+            vmm: whole(args, &added),
+            started_at: unix_time(),
+            vmlinux: absolute(Some(shot.vmlinux)),
+            cpus: request.cpus,
+            ..Meta::default()
+        };
+        return hypercall::record(args, shot, meta, &added, signals).map(Some);
+    }
     let port = channel.port(args, temp.path())?;
     let memory = channel.memory(args, request, injected.region_size, temp.path())?;
     let ram_file = channel.sees_ram().then(|| memory.path());
@@ -328,7 +349,7 @@ fn added(args: &Args, request: &Request, boot: &Boot<'_>) -> Vec<OsString> {
     added
 }
 
-fn start(args: &Args, added: &[OsString], signals: &Arc<AtomicUsize>) -> anyhow::Result<Watch> {
+pub(super) fn start(args: &Args, added: &[OsString], signals: &Arc<AtomicUsize>) -> anyhow::Result<Watch> {
     let vmm = Vmm::spawn(&args.command, added, std::io::stderr())?;
     let watch = Watch::new(Some(vmm), Arc::clone(signals), args.timeout);
     Ok(if args.deterministic { watch.with_brake() } else { watch })
@@ -373,12 +394,17 @@ fn ending(args: &Args, machine: &Machine, vmlinux: &Path) -> anyhow::Result<Opti
     Ok(Some(Ending { functions: functions.collect() }))
 }
 
+/// A path as it is found from anywhere.
+fn absolute(path: Option<&Path>) -> String {
+    let path = path.and_then(|path| std::path::absolute(path).ok());
+    path.map(|path| path.display().to_string()).unwrap_or_default()
+}
+
 /// Drains until the guest or the user ends it; what is known of it then.
 fn record(args: &Args, recording: Recording<'_>) -> anyhow::Result<Meta> {
     let Recording { vmlinux, to, ram, region, meta, mut watch, ending } = recording;
     // Where it is found again by those who compare boots.
-    let path = vmlinux.and_then(|path| std::path::absolute(path).ok());
-    let meta = Meta { vmlinux: path.map(|path| path.display().to_string()).unwrap_or_default(), ..meta };
+    let meta = Meta { vmlinux: absolute(vmlinux), ..meta };
     // The rings first: the guest runs already.
     let deterministic = ending.is_some();
     let drainer = Drainer::new(region);

@@ -14,7 +14,7 @@ use symbolizer::capture::qemu_args::{self, Device, Request};
 /// Reads `--channel`.
 pub fn parse(text: &str) -> Result<Channel, String> {
     let found = Channel::ALL.into_iter().find(|channel| channel.name() == text);
-    found.ok_or_else(|| "expected auto, ram, ivshmem, pmem or port".into())
+    found.ok_or_else(|| "expected auto, ram, ivshmem, pmem, hypercall or port".into())
 }
 
 /// What of it this boot has.
@@ -41,16 +41,13 @@ pub fn wanted(args: &Args, line: &str) -> anyhow::Result<Wanted> {
     let channel = match args.channel.or(said).unwrap_or(Channel::Auto) {
         // The recorder sees all of the guest's memory, if nobody wants anything else.
         Channel::Auto | Channel::Ram => Channel::Ram,
-        taken @ (Channel::Ivshmem | Channel::Pmem | Channel::Port) => taken,
-        other => bail!(
-            "channel {}: `symbolize record` cannot record from it; it can from ram, ivshmem, pmem and port",
-            other.name()
-        ),
+        taken => taken,
     };
     let word = match (said, channel) {
         (None, Channel::Ivshmem) => "hypergraph=channel:ivshmem",
         (None, Channel::Pmem) => "hypergraph=channel:pmem",
         (None, Channel::Port) => "hypergraph=channel:port",
+        (None, Channel::Hypercall) => "hypergraph=channel:hypercall",
         _ => "",
     };
     Ok(Wanted { channel, word })

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! Records what the host's KVM does while a command runs, with the recorder and the aggregation of `symbolize record
+//! --channel hypercall`, for tests and measurements. In: OUT COMMAND... Out: OUT with a line for each record, a last line
+//! with the counts, which is printed, too. Never here: a guest's events.
+//!
+//! `host_record [--no-raw] OUT COMMAND...`: with `--no-raw` OUT has the last line only, as for measurements.
+//! `host_record --trace DIR COMMAND...`: a trace of the guest's hypercalls and `host.eft`, as `symbolize record` writes.
+//! Lines: `exit TIME LENGTH VCPU THREAD CPU CPU ISA REASON RIP [NR A0 A1 A2 A3]`, `away TIME LENGTH VCPU PREEMPTED`, `offset TIME VCPU NEXT`.
+
+use std::ffi::OsString;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use symbolizer::capture::kvm::{RING, Recorder, Recording, Seen};
+use symbolizer::capture::stream;
+use symbolizer::capture::vmm::{Vmm, Watch};
+use symbolizer::host::aggregate::Aggregator;
+use symbolizer::host::event::HostEvent;
+use symbolizer::trace_dir::{Existing, Meta};
+
+fn main() -> anyhow::Result<()> {
+    let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if args.first().is_some_and(|first| first == "--trace") {
+        let [_, dir, command @ ..] = &args[..] else { anyhow::bail!("host_record --trace DIR COMMAND...") };
+        return trace(Path::new(dir), command);
+    }
+    let lines = args.first().is_none_or(|first| first != "--no-raw");
+    if !lines {
+        args.remove(0);
+    }
+    let [out, command @ ..] = &args[..] else { anyhow::bail!("host_record [--no-raw] OUT COMMAND...") };
+    let mut out = BufWriter::new(std::fs::File::create(out)?);
+    let mut recorder = Recorder::open(RING)?;
+    let mut vmm = Vmm::spawn(command, &[], std::io::stderr())?;
+    let mut aggregator = Aggregator::new();
+    let (mut failed, mut last, mut backwards) = (None, 0, 0u64);
+    let mut ended = None;
+    loop {
+        // Once more after it has ended.
+        let over = ended.is_some();
+        let mut write = |event: HostEvent| {
+            if lines && let Err(error) = line(&mut out, &event) {
+                failed = Some(error);
+            }
+        };
+        let mut give = |seen: Seen| {
+            backwards += u64::from(seen.time() < last);
+            last = seen.time();
+            match seen {
+                Seen::Raw(raw) => aggregator.push(raw, &mut write),
+                Seen::Lost { .. } => aggregator.lost(&mut write),
+            }
+        };
+        if over {
+            recorder.finish(&mut give);
+            aggregator.finish(&mut write);
+            break;
+        }
+        recorder.pass(&mut give);
+        ended = vmm.poll()?;
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let (found, made) = (recorder.counts(), aggregator.counts());
+    let summary = serde_json::json!({
+        "events": found.events, "bytes": found.bytes, "lost": found.lost, "strange": found.strange,
+        "raw": made.raw, "out": made.out, "unpaired": made.unpaired, "backwards": backwards,
+        "described": recorder.clock_is_described(), "success": ended.is_some_and(|status| status.success()),
+    });
+    writeln!(out, "{summary}")?;
+    out.flush()?;
+    println!("{summary}");
+    Ok(())
+}
+
+fn trace(dir: &Path, command: &[OsString]) -> anyhow::Result<()> {
+    let recorder = Recorder::open(RING)?;
+    let vmm = Vmm::spawn(command, &[], std::io::stderr())?;
+    let mut watch = Watch::new(Some(vmm), Arc::default(), None);
+    let trace = stream::Recorder::new(dir, Existing::Keep, Meta::default());
+    let mut recording = Recording::new(recorder, trace, dir);
+    let ended = recording.run(|| watch.poll(), |_| ())?;
+    let (meta, done) = recording.finish(ended)?;
+    println!("{:?} {} events, {} lost, {} bytes", meta.ended, meta.totals.events, meta.totals.lost, meta.totals.bytes);
+    println!("{done:?} {:?}", meta.warnings);
+    Ok(())
+}
+
+fn line(out: &mut impl Write, event: &HostEvent) -> std::io::Result<()> {
+    match event {
+        HostEvent::Exit(exit) => {
+            let (from, to) = exit.cpus;
+            write!(out, "exit {} {} {} {} {from} {to} ", exit.time, exit.length, exit.vcpu, exit.thread)?;
+            write!(out, "{} {:#x} {:#x}", exit.isa, exit.reason, exit.rip)?;
+            if let Some(call) = exit.hypercall {
+                let [a0, a1, a2, a3] = call.args;
+                write!(out, " {} {a0} {a1} {a2} {a3}", call.number)?;
+            }
+            writeln!(out)
+        }
+        HostEvent::Away { vcpu, time, length, preempted } => writeln!(out, "away {time} {length} {vcpu} {preempted}"),
+        HostEvent::Offset { vcpu, time, next } => writeln!(out, "offset {time} {vcpu} {next}"),
+    }
+}
