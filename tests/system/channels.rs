@@ -57,8 +57,12 @@ fn each_call_of_a_6_12_boot_with_two_cpus_is_in_the_memory_of_ivshmem() {
 
 #[test]
 fn a_kernel_that_moves_the_device_does_not_move_the_memory() {
-    // It says where it believes that the memory is: at an address that is none of ours.
-    let recorded = boots::record_with(OLD, 1, "ivshmem-moved", &format!("{IVSHMEM} pci=realloc,nocrs loglevel=7"));
+    // With another alignment than the firmware's it gets other addresses; a recorder whose memory went there, too, would
+    // lose what is written meanwhile.
+    let words = format!("{IVSHMEM} loglevel=7 pci=resource_alignment=26@00:01.0");
+    let recorded = boots::record_with(OLD, 1, "ivshmem-moved", &words);
+    let moved = |line: &str| line.contains("0000:00:01.0: BAR 2 [mem") && line.contains("]: assigned");
+    assert!(recorded.console.lines().any(moved), "{}", recorded.console);
     done(&recorded);
     check(&recorded, "ivshmem-plain");
 }

@@ -96,7 +96,7 @@ impl Wanted {
     pub fn in_vain(self, error: anyhow::Error) -> anyhow::Error {
         match self.channel {
             Channel::Ivshmem | Channel::Pmem => error.context(format!(
-                "channel {}: the kernel has not taken the device's memory into use. It must be on PCI bus 0 of a machine \
+                "channel {}: the kernel has not taken the device's memory into use (hypergraph=off?). It must be on PCI bus 0 of a machine \
                  that has PCI (not -M microvm), and the kernel must have CONFIG_PCI_DIRECT. --channel ram needs neither",
                 self.channel.name()
             )),
