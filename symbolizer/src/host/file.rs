@@ -614,4 +614,52 @@ mod tests {
             assert!(file.gaps().iter().any(|gap| gap.reason.contains("end is missing")), "{:?}", file.gaps());
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+        /// Bytes of a whole file that were changed, cut out or put in anywhere, with and without checksums put right: it is
+        /// read to its end or refused, and no more events come than there were.
+        #[test]
+        fn any_file_is_read_or_refused(
+            changes in proptest::collection::vec((0usize..1 << 20, 0u8..4, proptest::prelude::any::<u64>()), 0..6),
+            repair in proptest::prelude::any::<bool>(),
+        ) {
+            let (dir, events) = written(Clock::Tsc);
+            let path = dir.path().join(HOST_FILE);
+            let mut bytes = std::fs::read(&path).unwrap();
+            for (at, kind, value) in changes {
+                let at = at % bytes.len().max(1);
+                match kind {
+                    // Fields of the first header, where it hurts most.
+                    0 => {
+                        let at = at % HEADER_SIZE / 4 * 4;
+                        if let Some(field) = bytes.get_mut(at..at + 4) {
+                            field.copy_from_slice(&value.to_le_bytes()[..4]);
+                        }
+                    }
+                    1 => bytes.truncate(at),
+                    2 => drop(bytes.drain(at..(at + 97).min(bytes.len()))),
+                    _ => drop(bytes.splice(at..at, value.to_le_bytes())),
+                }
+            }
+            if repair && bytes.len() > HEADER_SIZE {
+                let size = u32::from_le_bytes(bytes[72..76].try_into().unwrap()) as usize;
+                let crc = bytes.get(HEADER_SIZE..HEADER_SIZE.saturating_add(size)).map(crc32fast::hash).unwrap_or(0);
+                bytes[76..80].copy_from_slice(&crc.to_le_bytes());
+                let crc = crc32fast::hash(&bytes[..84]);
+                bytes[84..88].copy_from_slice(&crc.to_le_bytes());
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            if let Ok(Some(trace)) = read(dir.path()) {
+                proptest::prop_assert!(trace.events.len() <= events.len());
+            }
+            if let Ok(Some(file)) = HostFile::open(dir.path()) {
+                let axes = super::super::axes::axes(&file, Some(1_000_000));
+                for (vcpu, axis) in &axes.by_vcpu {
+                    super::super::placed::Places::new(file.events(*vcpu), axis).for_each(drop);
+                }
+            }
+        }
+    }
 }
