@@ -93,8 +93,11 @@ impl Found {
     }
 }
 
-/// Our recorder as a program for L1.
+/// Our recorder as a program for L1; EFT_HOST_RECORD names one that is built already.
 fn recorder() -> PathBuf {
+    if let Some(built) = std::env::var_os("EFT_HOST_RECORD") {
+        return built.into();
+    }
     let done = workspace::cargo()
         .args(["build", "--package", "symbolizer", "--features", "parquet", "--example", "host_record"])
         .status()
