@@ -7,6 +7,7 @@
 //! - [`counts`]: the trace against the witness, call site by call site;
 //! - [`levels`]: what `hypergraph=` asks for is what is recorded;
 //! - [`suggest`]: the line that leaves most events out, against that trace;
+//! - [`port`]: through the debug port, against the witness; a channel that is not there;
 //! - [`overhead`]: what the recorder costs, and times without it;
 //! - [`merge`]: boots merged, against the reports of each;
 //! - [`check`]: budgets and baselines, the examples of CHECK.md as CI would run them, and trends of the same boots;
@@ -43,6 +44,7 @@ mod levels;
 mod merge;
 mod nmi;
 mod overhead;
+mod port;
 mod random;
 mod readers;
 mod refusal;

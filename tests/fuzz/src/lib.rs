@@ -15,7 +15,8 @@
 //! 10. [`ko`]: a module's file that they are looked up in;
 //! 11. [`names`]: a table of names that was kept from an earlier run;
 //! 12. [`kept`]: the file of a kept boot, up to what is written of many;
-//! 13. [`budget`]: a file of budgets.
+//! 13. [`budget`]: a file of budgets;
+//! 14. [`stream`]: frames through a port or as hypercalls.
 //!
 //! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
 //!
@@ -46,5 +47,6 @@ pub mod region;
 pub mod resolve;
 pub mod scratch;
 pub mod shown;
+pub mod stream;
 pub mod trace;
 pub mod words;
