@@ -185,6 +185,11 @@ fn any_kept_boot_is_compared_or_refused() {
 }
 
 #[test]
+fn any_frames_are_taken_or_dropped() {
+    replay("stream", fuzz::stream::run, 2_000);
+}
+
+#[test]
 fn any_budgets_are_read_or_refused() {
     replay("budget", fuzz::budget::run, 2_000);
 }

@@ -8,6 +8,7 @@
 //! - [`channels`]: the same, with the events in the memory of a device;
 //! - [`levels`]: what `hypergraph=` asks for is what is recorded;
 //! - [`suggest`]: the line that leaves most events out, against that trace;
+//! - [`port`]: through the debug port, against the witness; a channel that is not there;
 //! - [`overhead`]: what the recorder costs, and times without it;
 //! - [`merge`]: boots merged, against the reports of each;
 //! - [`check`]: budgets and baselines, the examples of CHECK.md as CI would run them, and trends of the same boots;
@@ -49,6 +50,7 @@ mod levels;
 mod merge;
 mod nmi;
 mod overhead;
+mod port;
 mod random;
 mod readers;
 mod refusal;

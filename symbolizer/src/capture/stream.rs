@@ -273,3 +273,165 @@ fn is_ours(header: &Header) -> bool {
 
 // A head is told from event words by its upper 16 bits.
 const _: () = assert!(FRAME_MAGIC != 0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use zerocopy::FromZeros;
+
+    /// A frame of a CPU, as a guest sends it.
+    fn frame(kind: FrameKind, cpu: u16, number: u8, words: &[u64]) -> Vec<u64> {
+        let head = Head { kind, number, cpu, count: words.len() as u16 };
+        [&[head.word()], words].concat()
+    }
+
+    fn chunk(cpu: u16, number: u8, words: &[u64]) -> Vec<u64> {
+        let header = ChunkHeader {
+            magic: CHUNK_MAGIC,
+            cpu: cpu.into(),
+            seq: number.into(),
+            tsc: 1000 + u64::from(number),
+            ..ChunkHeader::default()
+        };
+        let mut all = vec![0; CHUNK_HEADER_WORDS];
+        all.as_mut_bytes().copy_from_slice(header.as_bytes());
+        all.extend_from_slice(words);
+        frame(FrameKind::Chunk, cpu, number, &all)
+    }
+
+    fn header() -> Vec<u64> {
+        let mut header = Header::new_zeroed();
+        (header.magic, header.version, header.cpus) = (MAGIC, FORMAT_VERSION, 4);
+        header.header_size = size_of::<Header>() as u32;
+        let mut words = vec![0; HEADER_WORDS];
+        words.as_mut_bytes().copy_from_slice(header.as_bytes());
+        words
+    }
+
+    /// A frame as hypercalls of `pack` words.
+    fn calls(frame: &[u64], pack: usize) -> Vec<(Call, [u64; 4])> {
+        let call = |(index, words): (usize, &[u64])| {
+            let mut args = [0; 4];
+            args[..words.len()].copy_from_slice(words);
+            (Call { level: 0, first: index == 0, words: words.len() as u8 }, args)
+        };
+        frame.chunks(pack).enumerate().map(call).collect()
+    }
+
+    fn taken(assembler: &mut Assembler) -> Vec<Assembled> {
+        std::iter::from_fn(|| assembler.next()).collect()
+    }
+
+    fn words_of(assembled: &[Assembled]) -> Vec<(u32, u64, Vec<u64>)> {
+        let words = |one: &Assembled| match one {
+            Assembled::Chunk { cpu, header, words } => Some((*cpu, header.seq, words.clone())),
+            _ => None,
+        };
+        assembled.iter().filter_map(words).collect()
+    }
+
+    #[test]
+    fn a_header_and_counters_come_as_they_were_sent() {
+        let mut assembler = Assembler::new();
+        for (call, args) in calls(&frame(FrameKind::Header, 0, 0, &header()), 4) {
+            assembler.push_call(0, call, &args);
+        }
+        let mut control = vec![0; CONTROL_WORDS];
+        control[2] = 7;
+        for (call, args) in calls(&frame(FrameKind::Counters, 3, 0, &control), 3) {
+            assembler.push_call(3, call, &args);
+        }
+        let got = taken(&mut assembler);
+        assert!(matches!(&got[0], Assembled::Header(header) if header.cpus == 4), "{got:?}");
+        assert!(matches!(&got[1], Assembled::Counters { cpu: 3, control } if control.lost == 7), "{got:?}");
+        assert_eq!((assembler.dropped(), assembler.strange()), (0, 0));
+    }
+
+    #[test]
+    fn frames_in_the_port_are_found_behind_other_bytes() {
+        let mut bytes = b"SeaBIOS says hello\n".to_vec();
+        let torn = chunk(0, 0, &[1, 2, 3]);
+        bytes.extend_from_slice(&torn.as_bytes()[..20]);
+        bytes.extend_from_slice(chunk(1, 5, &[4, 5]).as_bytes());
+        bytes.extend_from_slice(chunk(1, 6, &[6]).as_bytes());
+        let mut assembler = Assembler::new();
+        for byte in bytes {
+            assembler.push_bytes(&[byte]);
+        }
+        // What was torn swallows what follows, at most as far as it would have reached; then the next one is found.
+        let got = words_of(&taken(&mut assembler));
+        assert_eq!(got.last(), Some(&(1, 6, vec![6])), "{got:?}");
+        assert!(assembler.dropped() > 0 && !assembler.warnings().is_empty());
+    }
+
+    #[test]
+    fn a_gap_in_the_numbers_is_counted() {
+        let mut assembler = Assembler::new();
+        for number in [254, 255, 2] {
+            assembler.push_bytes(chunk(2, number, &[9]).as_bytes());
+        }
+        assert_eq!(words_of(&taken(&mut assembler)).len(), 3);
+        assert_eq!(assembler.dropped(), 2);
+        assert!(assembler.warnings()[0].contains("2 frames"), "{:?}", assembler.warnings());
+    }
+
+    proptest! {
+        /// Whatever the order in which vCPUs come, however words are packed, and whichever hypercalls are lost: what is
+        /// taken for whole is whole, and if none is lost nothing is missing.
+        #[test]
+        fn interleaved_frames_are_whole_or_dropped(
+            cpus in 1u16..4,
+            each in 1u8..6,
+            pack in 1usize..5,
+            order in proptest::collection::vec(0usize..4, 0..400),
+            lose in proptest::option::of(0usize..60),
+        ) {
+            let mut queues: Vec<VecDeque<_>> = Vec::new();
+            let mut sent = Vec::new();
+            for cpu in 0..cpus {
+                let mut queue = VecDeque::new();
+                for number in 0..each {
+                    let words: Vec<u64> = (0..u64::from(number) * 3).map(|i| i << 32 | u64::from(cpu) + 1).collect();
+                    queue.extend(calls(&chunk(cpu, number, &words), pack));
+                    sent.push((u32::from(cpu), u64::from(number), words));
+                }
+                queues.push(queue);
+            }
+            let mut assembler = Assembler::new();
+            let turns = order.into_iter().chain((0..).take(4000).map(|i| i % 4));
+            let (mut count, mut got) = (0, Vec::new());
+            for turn in turns {
+                let Some((call, args)) = queues.get_mut(turn).and_then(VecDeque::pop_front) else { continue };
+                if lose != Some(count) {
+                    assembler.push_call(turn as u32, call, &args);
+                }
+                count += 1;
+                got.extend(words_of(&taken(&mut assembler)));
+            }
+            for one in &got {
+                prop_assert!(sent.contains(one), "{one:?} was never sent");
+            }
+            let lost = lose.is_some_and(|lose| lose < count);
+            prop_assert_eq!(got.len() == sent.len(), !lost);
+        }
+
+        #[test]
+        fn any_bytes_and_calls_are_survived(
+            bytes in proptest::collection::vec(any::<u8>(), 0..3000),
+            calls in proptest::collection::vec((0u32..3, 990u64..1040, any::<[u64; 4]>()), 0..60),
+        ) {
+            let mut assembler = Assembler::new();
+            assembler.push_bytes(&bytes);
+            for (source, number, mut args) in calls {
+                if args[1] & 1 == 0 {
+                    args[0] = args[0] >> 16 | u64::from(FRAME_MAGIC) << 48;
+                }
+                if let Some(call) = Call::read(number) {
+                    assembler.push_call(source, call, &args);
+                }
+            }
+            prop_assert!(assembler.bytes.len() < 2 * 8 * LARGEST && assembler.warnings().len() <= WARNINGS);
+        }
+    }
+}

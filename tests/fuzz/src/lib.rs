@@ -16,7 +16,8 @@
 //! 11. [`ko`]: a module's file that they are looked up in;
 //! 12. [`names`]: a table of names that was kept from an earlier run;
 //! 13. [`kept`]: the file of a kept boot, up to what is written of many;
-//! 14. [`budget`]: a file of budgets.
+//! 14. [`budget`]: a file of budgets;
+//! 15. [`stream`]: frames through a port or as hypercalls.
 //!
 //! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
 //!
@@ -48,5 +49,6 @@ pub mod region;
 pub mod resolve;
 pub mod scratch;
 pub mod shown;
+pub mod stream;
 pub mod trace;
 pub mod words;
