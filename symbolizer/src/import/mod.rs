@@ -60,10 +60,27 @@ impl Item {
 /// What times of a file are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Times {
-    /// The host's time stamp counter: as recorded, or (perf) computed from nanoseconds with what perf wrote for it.
+    /// The host's time stamp counter.
     Tsc,
-    /// Nanoseconds of a clock of the host, by its name.
-    Ns(String),
+    /// Nanoseconds of a clock of the host.
+    Ns {
+        /// Its name, as its recorder calls it.
+        clock: String,
+        /// How they come from the time stamp counter, where the recorder says (perf does).
+        conversion: Option<Conversion>,
+    },
+}
+
+/// How perf makes nanoseconds of the host's time stamp counter (`struct perf_event_mmap_page` in
+/// include/uapi/linux/perf_event.h): `zero + (ticks * mult >> shift)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conversion {
+    /// Nanoseconds at tick 0 (wrapping).
+    pub zero: u64,
+    /// Not 0.
+    pub mult: u32,
+    /// Less than 64.
+    pub shift: u16,
 }
 
 /// Which recorder's file it is.
@@ -191,11 +208,15 @@ impl Iterator for Import {
 }
 
 impl Times {
+    fn ns(clock: impl Into<String>) -> Times {
+        Times::Ns { clock: clock.into(), conversion: None }
+    }
+
     /// For the user.
     pub fn name(&self) -> String {
         match self {
             Times::Tsc => "the time stamp counter".to_owned(),
-            Times::Ns(clock) => format!("the clock {clock}"),
+            Times::Ns { clock, .. } => format!("the clock {clock}"),
         }
     }
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use super::format::Formats;
 use super::input::{Cursor, Input};
-use super::{ImportError, Item, Kind, Lost, Notes, Opened, Stream, Times, wanted};
+use super::{Conversion, ImportError, Item, Kind, Lost, Notes, Opened, Stream, Times, wanted};
 use crate::host::event::Raw;
 use records::{Record, Records};
 use samples::{Attribute, Attributes};
@@ -100,27 +100,9 @@ pub(super) fn open(input: Input) -> Result<Opened, ImportError> {
         return Err(ImportError::unsupported(&path, what, "record with -e kvm:kvm_exit (`symbolize import --help`)"));
     }
     let times = head.times(&path)?;
-    let Head { attributes, formats, conversion, notes, .. } = head;
-    let conversion = conversion.filter(|_| times == Times::Tsc);
-    let stream = Samples { path, records, first, attributes, formats, conversion, order: Order::default(), ended: false };
+    let Head { attributes, formats, notes, .. } = head;
+    let stream = Samples { path, records, first, attributes, formats, order: Order::default(), ended: false };
     Ok(Opened { kind: Kind::PerfData, times, streams: vec![Box::new(stream)], notes })
-}
-
-/// From nanoseconds of perf's clock back to the time stamp counter (`perf_event_mmap_page` in perf_event.h:
-/// ns = zero + counter * mult >> shift).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Conversion {
-    shift: u32,
-    mult: u64,
-    zero: u64,
-}
-
-impl Conversion {
-    /// As tsc_to_perf_time's inverse in tools/perf/util/tsc.c.
-    fn ticks(self, ns: u64) -> u64 {
-        let since = u128::from(ns.wrapping_sub(self.zero));
-        ((since << self.shift) / u128::from(self.mult)) as u64
-    }
 }
 
 /// What must be known before the first sample.
@@ -141,8 +123,8 @@ impl Head {
                 let (shift, mult, zero) = (cursor.u64()?, cursor.u64()?, cursor.u64()?);
                 // The rest is of later versions; the capability is said behind cycles and mask.
                 let able = cursor.take(16).and_then(|_| cursor.byte()).map_or(true, |able| able != 0);
-                if able && shift < 64 && mult != 0 {
-                    self.conversion = Some(Conversion { shift: shift as u32, mult, zero });
+                if let (true, 0..64, Ok(mult @ 1..)) = (able, shift, u32::try_from(mult)) {
+                    self.conversion = Some(Conversion { shift: shift as u16, mult, zero });
                 }
             }
             HEADER_ATTR => {
@@ -168,14 +150,14 @@ impl Head {
     /// What times are.
     fn times(&mut self, path: &Path) -> Result<Times, ImportError> {
         match (self.attributes.clock(), self.conversion) {
-            (None, Some(_)) => Ok(Times::Tsc),
+            (None, Some(_)) => Ok(Times::Ns { clock: "perf".to_owned(), conversion: self.conversion }),
             (None, None) => {
                 self.notes.warn(format!(
                     "{}: perf did not write how its clock and the time stamp counter go together (its host has no \
                      constant one?): guest and host times are matched by what they have in common",
                     path.display()
                 ));
-                Ok(Times::Ns("perf".to_owned()))
+                Ok(Times::ns("perf"))
             }
             // `perf record -k`: enum of clock_gettime(2).
             (Some(clock), _) => {
@@ -186,7 +168,7 @@ impl Head {
                     11 => "tai".to_owned(),
                     _ => format!("number {clock}"),
                 };
-                Ok(Times::Ns(name))
+                Ok(Times::ns(name))
             }
         }
     }
@@ -310,14 +292,12 @@ struct Samples {
     first: Option<Record>,
     attributes: Attributes,
     formats: Formats,
-    conversion: Option<Conversion>,
     order: Order,
     ended: bool,
 }
 
 impl Samples {
     fn item(&self, record: &Record, notes: &mut Notes) -> Option<Item> {
-        let ticks = |ns| self.conversion.map_or(ns, |conversion| conversion.ticks(ns));
         match record.kind {
             SAMPLE => {
                 let Some(sample) = self.attributes.sample(&record.body) else {
@@ -332,7 +312,7 @@ impl Samples {
                 };
                 match self.formats.read(raw)? {
                     Ok(event) => Some(Item::Event(Raw {
-                        time: ticks(time),
+                        time,
                         cpu: sample.cpu.unwrap_or(0),
                         thread: event.thread,
                         kind: event.kind,
@@ -349,7 +329,7 @@ impl Samples {
                 let count = super::input::number(&record.body, at, 8, false);
                 let (time, cpu) = self.attributes.trailer(&record.body);
                 // Without a time of its own: now.
-                let time = time.map_or(self.order.latest, ticks);
+                let time = time.unwrap_or(self.order.latest);
                 Some(Item::Lost(Lost { time, cpu: cpu.unwrap_or(0), count }))
             }
             _ => None,

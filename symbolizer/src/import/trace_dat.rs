@@ -112,8 +112,8 @@ fn times(path: &std::path::Path, clock: Option<&str>) -> Result<Times, ImportErr
     match name {
         "x86-tsc" => Ok(Times::Tsc),
         // The kernel's default, where nobody says.
-        "" => Ok(Times::Ns("local".to_owned())),
-        "local" | "global" | "perf" | "mono" | "mono_raw" | "boot" | "tai" => Ok(Times::Ns(name.to_owned())),
+        "" => Ok(Times::ns("local")),
+        "local" | "global" | "perf" | "mono" | "mono_raw" | "boot" | "tai" => Ok(Times::ns(name)),
         _ => {
             let shown: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
             let what = format!("its clock is {shown:?}, which is no time");

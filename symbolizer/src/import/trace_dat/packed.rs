@@ -69,7 +69,9 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(input: Arc<Input>, data: CpuData, page: u32, packing: Packing) -> Source {
-        let end = data.offset.saturating_add(data.size);
+        // Where pages are packed, the size does not count the number of chunks before them.
+        let counted = if packing == Packing::None { 0 } else { 4 };
+        let end = data.offset.saturating_add(data.size).saturating_add(counted);
         let (chunks, chunk) = (None, Vec::new());
         Source { input, page: page.into(), at: data.offset, end, packing, chunks, chunk, given: 0 }
     }
