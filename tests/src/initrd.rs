@@ -66,7 +66,7 @@ const CHARACTER_DEVICE: u32 = 0o020_000;
 /// A cpio archive in the "newc" format, the one that the kernel reads: for each file a head of 13
 /// hexadecimal numbers, its name and its contents, each padded to 4 bytes.
 #[derive(Default)]
-struct Archive {
+pub(crate) struct Archive {
     bytes: Vec<u8>,
     files: u32,
 }
@@ -74,7 +74,7 @@ struct Archive {
 impl Archive {
     fn add(&mut self, name: &str, mode: u32, device: (u32, u32), contents: &[u8]) {
         self.files += 1;
-        let size = u32::try_from(contents.len()).expect("init is smaller than 4 GiB");
+        let size = u32::try_from(contents.len()).expect("files are smaller than 4 GiB");
         let name_size = u32::try_from(name.len() + 1).expect("names are short");
         let head = [
             self.files, mode, 0, // owner
@@ -95,11 +95,21 @@ impl Archive {
         self.pad();
     }
 
+    /// A directory.
+    pub(crate) fn directory(&mut self, name: &str) {
+        self.add(name, DIRECTORY | 0o755, (0, 0), &[]);
+    }
+
+    /// A file, executable.
+    pub(crate) fn file(&mut self, name: &str, contents: &[u8]) {
+        self.add(name, REGULAR | 0o755, (0, 0), contents);
+    }
+
     fn pad(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         self.add("TRAILER!!!", 0, (0, 0), &[]);
         self.bytes
     }

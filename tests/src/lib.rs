@@ -12,6 +12,8 @@
 //!
 //! [`planted`] is a kernel's source with regressions in its history, for `symbolize bisect` to find.
 //!
+//! [`testbed`] is a host with real KVM, without hardware for it.
+//!
 //! Beside it stand [`image`] (what a vmlinux says about its call sites) and [`witness`] (boots that a
 //! QEMU plugin counts), and [`python`] (outside readers of exports), [`browser`] (which [`pictures`] uses, too), for the bench and for the tests under
 //! `tests/system/`.
@@ -34,6 +36,7 @@ pub mod planted;
 pub mod python;
 pub mod recording;
 pub mod steps;
+pub mod testbed;
 pub mod tools;
 pub mod witness;
 pub mod workspace;

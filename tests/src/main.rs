@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
@@ -11,7 +12,7 @@ use xtask::kernel_build::{self, Flavour};
 use xtask::kernels::Kernel;
 use xtask::planted::history::KINDS;
 use xtask::steps::Steps;
-use xtask::{bench, checks, demo, pictures, planted};
+use xtask::{bench, checks, demo, pictures, planted, testbed};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Demo, tests and measurements of early-ftrace", long_about = None)]
@@ -123,6 +124,32 @@ Without --page it runs the demo first. Chromium takes the pictures, light and da
 A git repository of Debian's linux-source in the cache, with a branch for each kind of regression
 and the tag planted-good where all begin. `cargo xtask bench regressions` searches them all.")]
     Planted,
+    /// Run a script on a host with real KVM (emulated): root, tracefs, trace-cmd, perf, kvm-amd
+    #[command(after_help = "Examples:
+  cargo xtask testbed script.sh --out results
+  cargo xtask testbed script.sh --file symbolize=target/debug/symbolize --qemu --out results
+
+The script runs in /in, beside the files given and `hypercalls` (tests/guest/hypercalls.rs), a small
+virtual machine; what it leaves in /out is copied to --out. Its output is printed.")]
+    Testbed {
+        /// The shell script
+        script: PathBuf,
+        /// A file for /in (may be repeated)
+        #[arg(long, value_name = "NAME=PATH", value_parser = named)]
+        file: Vec<(String, PathBuf)>,
+        /// With QEMU
+        #[arg(long)]
+        qemu: bool,
+        /// CPUs of the host
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
+        cpus: u32,
+        /// Where its files go
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// Give up after this time
+        #[arg(long, default_value_t = 120, value_name = "SECS")]
+        limit: u64,
+    },
     /// Build what is checked out in the tree in which regressions are planted: what bisections call
     #[command(hide = true)]
     PlantedKernel {
@@ -194,6 +221,11 @@ fn kernel(series: &str, flavour: Flavour) -> anyhow::Result<bool> {
     Ok(true)
 }
 
+fn named(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("expected NAME=PATH")?;
+    Ok((name.to_owned(), path.into()))
+}
+
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo { kernel, cpus, keep } => demo::run(&kernel.into(), cpus, keep.as_deref()),
@@ -210,6 +242,9 @@ fn main() -> ExitCode {
         Command::Bench { part: Part::Readers, kernel, .. } => bench::readers::run(&kernel.into()),
         Command::Bench { part: Part::Regressions, kind, .. } => bench::regressions::run(&kind),
         Command::Planted => planted::run(),
+        Command::Testbed { script, file, qemu, cpus, out, limit } => {
+            testbed::command(&script, &file, (qemu, cpus), out.as_deref(), Duration::from_secs(limit))
+        }
         Command::PlantedKernel { root, kernel_config } => planted::kernels::build_checked_out(&root, &kernel_config),
         Command::Bless => checks::bless(),
         Command::Ci => checks::ci(),

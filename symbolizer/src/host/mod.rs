@@ -3,4 +3,5 @@
 //! the host's tracepoints, from whichever recorder ([`event::Raw`]). Out: one record for each exit ([`event::HostEvent`]).
 //! Never here: how a recorder's file or ring looks (`crate::import`, `crate::capture`), the guest's own events.
 
+pub mod aggregate;
 pub mod event;

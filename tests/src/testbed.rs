@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! A host with real KVM, without hardware for it: QEMU's TCG emulates AMD's SVM, so that Debian's kernel in it (L1) can
+//! run guests of its own (L2). In: a shell script and files, as if a user had them on such a host. Out: its console, and
+//! what the script left in /out. Never here: what is recorded there.
+//!
+//! L1 is Debian's cloud kernel with an initial RAM disk of busybox, the kernel's kvm modules, trace-cmd, perf, and, where
+//! asked for, QEMU with its libraries ([`base`]). The script runs as root, in /in, with tracefs and debugfs mounted and
+//! kvm loaded; /out goes to the host as a tar on a raw disk. One CPU unless asked: with two, time stamp counters flap.
+
+pub mod base;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::initrd::Archive;
+use crate::steps::Steps;
+use crate::workspace;
+
+/// Bytes that /out may have.
+const ROOM: u64 = 512 << 20;
+
+/// The line behind which nothing comes but the script's exit code.
+const ENDED: &str = "testbed: script ended with ";
+
+/// A prepared L1.
+#[derive(Clone, Debug)]
+pub struct Testbed {
+    kernel: PathBuf,
+    parts: Vec<PathBuf>,
+    cpus: u32,
+    memory_mib: u32,
+}
+
+/// What a script did.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// What it wrote to stdout and stderr, and what its kernel said.
+    pub console: String,
+    /// What it left in /out, by path there.
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Output {
+    /// A file of /out.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn file(&self, name: &str) -> Result<&[u8]> {
+        let found = self.files.get(name).map(Vec::as_slice);
+        found.with_context(|| {
+            let names: Vec<&str> = self.files.keys().map(String::as_str).collect();
+            format!("the script left no {name}, but: {}; its console:\n{}", names.join(", "), self.console)
+        })
+    }
+}
+
+impl Testbed {
+    /// With busybox, trace-cmd and perf; from the cache, or built now.
+    ///
+    /// # Errors
+    /// When Debian's archive or the disk fails.
+    pub fn new(steps: &Steps) -> Result<Self> {
+        let packages = base::packages(steps)?;
+        let tools = base::tools(&packages)?;
+        Ok(Self { kernel: packages.vmlinuz, parts: vec![tools], cpus: 1, memory_mib: 1024 })
+    }
+
+    /// The same, and QEMU: for whole kernels as L2.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn with_qemu(mut self) -> Result<Self> {
+        self.parts.push(base::qemu()?);
+        self.memory_mib = 3072;
+        Ok(self)
+    }
+
+    /// The same with so many CPUs. With more than one the TSC offset of guests flaps: not for tests of clocks.
+    pub fn with_cpus(mut self, cpus: u32) -> Self {
+        self.cpus = cpus;
+        self
+    }
+
+    /// Runs `script`, with `files` in /in under their names, all of them executable.
+    ///
+    /// # Errors
+    /// When L1 does not boot, the script fails, or it has not ended after `limit`.
+    pub fn run(&self, script: &str, files: &[(&str, &Path)], limit: Duration) -> Result<Output> {
+        let work = Scratch::new()?;
+        let mut archive = Archive::default();
+        archive.directory("in");
+        for (name, path) in files {
+            let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            archive.file(&format!("in/{name}"), &bytes);
+        }
+        archive.file("in/.script", script.as_bytes());
+        let mut initrd = std::fs::File::create(work.path("initrd"))?;
+        for part in &self.parts {
+            let mut part = std::fs::File::open(part).with_context(|| format!("cannot read {}", part.display()))?;
+            std::io::copy(&mut part, &mut initrd)?;
+        }
+        std::io::Write::write_all(&mut initrd, &archive.finish())?;
+        drop(initrd);
+        std::fs::File::create(work.path("disk"))?.set_len(ROOM)?;
+
+        let console = self.boot(&work, limit)?;
+        let status = console.rsplit_once(ENDED).and_then(|(_, rest)| rest.split_whitespace().next());
+        match status {
+            Some("0") => {}
+            Some(code) => bail!("the script in the test bed ended with code {code}; its console:\n{console}"),
+            None => bail!("the test bed did not get to the end of its script; its console:\n{console}"),
+        }
+        let out = work.path("out");
+        std::fs::create_dir(&out)?;
+        let unpacked = Command::new("tar")
+            .args(["--extract", "--no-same-owner", "--file"])
+            .arg(work.path("disk"))
+            .arg("--directory")
+            .arg(&out)
+            .stdin(Stdio::null())
+            .status()
+            .context("cannot run tar")?;
+        if !unpacked.success() {
+            bail!("the test bed's results are no tar; its console:\n{console}");
+        }
+        let mut files = BTreeMap::new();
+        gather(&out, &out, &mut files)?;
+        Ok(Output { console, files })
+    }
+
+    fn boot(&self, work: &Scratch, limit: Duration) -> Result<String> {
+        let console = work.path("console");
+        // As fast as it gets: one thread for all CPUs, a CPU model with SVM.
+        let mut command = Command::new("qemu-system-x86_64");
+        command
+            .args(["-M", "q35", "-accel", "tcg,thread=single", "-cpu", "max", "-nodefaults", "-display", "none"])
+            .args(["-no-reboot", "-smp", &self.cpus.to_string(), "-m", &format!("{}M", self.memory_mib)])
+            .arg("-kernel")
+            .arg(&self.kernel)
+            .arg("-initrd")
+            .arg(work.path("initrd"))
+            .args(["-append", "console=ttyS0 quiet panic=-1 nokaslr mitigations=off"])
+            .arg("-drive")
+            .arg(format!("file={},format=raw,if=none,id=out", work.path("disk").display()))
+            .args(["-device", "virtio-blk-pci,drive=out", "-serial"])
+            .arg(format!("file:{}", console.display()))
+            .stdin(Stdio::null());
+        let mut child = command.spawn().context("cannot run qemu-system-x86_64")?;
+        let began = Instant::now();
+        let ended = loop {
+            if let Some(status) = child.try_wait()? {
+                break Some(status);
+            }
+            if began.elapsed() > limit {
+                let _ = child.kill();
+                child.wait()?;
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let text = String::from_utf8_lossy(&std::fs::read(&console).unwrap_or_default()).replace('\r', "");
+        match ended {
+            Some(status) if status.success() => Ok(text),
+            Some(status) => bail!("QEMU ended with {status}; the test bed's console:\n{text}"),
+            None => bail!("the test bed has not ended after {} s; its console:\n{text}", limit.as_secs()),
+        }
+    }
+}
+
+/// `cargo xtask testbed`: runs a script with files of the user's.
+///
+/// # Errors
+/// When it fails.
+pub fn command(
+    script: &Path,
+    files: &[(String, PathBuf)],
+    (qemu, cpus): (bool, u32),
+    out: Option<&Path>,
+    limit: Duration,
+) -> Result<bool> {
+    let steps = Steps::default();
+    let bed = Testbed::new(&steps)?.with_cpus(cpus);
+    let bed = if qemu { bed.with_qemu()? } else { bed };
+    let script = std::fs::read_to_string(script).with_context(|| format!("cannot read {}", script.display()))?;
+    let work = Scratch::new()?;
+    let program = work.path("hypercalls");
+    hypercalls(&program)?;
+    let mut given: Vec<(&str, &Path)> = files.iter().map(|(name, path)| (&**name, &**path)).collect();
+    given.push(("hypercalls", &program));
+    steps.step("booting the test bed");
+    let output = bed.run(&script, &given, limit)?;
+    steps.step("done");
+    print!("{}", output.console);
+    if let Some(out) = out {
+        for (name, bytes) in &output.files {
+            let path = out.join(name);
+            if let Some(directory) = path.parent() {
+                std::fs::create_dir_all(directory)?;
+            }
+            std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+    }
+    Ok(true)
+}
+
+/// Compiles the program that makes hypercalls (`tests/guest/hypercalls.rs`) to `path`; it needs no libraries.
+///
+/// # Errors
+/// When the compiler fails.
+pub fn hypercalls(path: &Path) -> Result<()> {
+    let source = workspace::root().join("tests/guest/hypercalls.rs");
+    let status = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+        .args(["--edition=2024", "-Copt-level=1", "-Ctarget-feature=+crt-static", "-Cstrip=symbols", "-o"])
+        .arg(path)
+        .arg(&source)
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot run rustc")?;
+    if !status.success() {
+        bail!("rustc cannot build {}; its messages are above", source.display());
+    }
+    Ok(())
+}
+
+/// The file that it reads: numbers and arguments.
+pub fn calls(calls: impl IntoIterator<Item = [u64; 5]>) -> Vec<u8> {
+    calls.into_iter().flatten().flat_map(u64::to_le_bytes).collect()
+}
+
+fn gather(root: &Path, directory: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            gather(root, &path, files)?;
+        } else if path.is_file() {
+            let name = path.strip_prefix(root)?.display().to_string();
+            files.insert(name, std::fs::read(&path)?);
+        }
+    }
+    Ok(())
+}
+
+/// A directory that is removed at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self> {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("early-ftrace-testbed-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
