@@ -99,6 +99,9 @@ pub enum CaptureError {
         /// What the system says.
         cause: io::Error,
     },
+    /// The host's own events cannot be recorded.
+    #[error(transparent)]
+    Kvm(#[from] super::kvm::KvmError),
     /// The trace cannot be written.
     #[error(transparent)]
     Trace(#[from] TraceError),

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! What the host's KVM does for a virtual machine, while it runs: tracepoints of its threads through perf_event_open. In:
+//! a virtual machine monitor that this thread is going to start. Out: [`Seen`] events in the order of their times, in
+//! ticks of the host's time stamp counter. Never here: what belongs together (`crate::host::aggregate`), files.
+//!
+//! Events are opened on this thread, switched off, and inherited by the process that it starts, which switches them on
+//! at its exec: no thread of it is missed, other virtual machines are not seen, and nothing is recorded of us. When a
+//! thread is off its CPU, the kernel's own records of switches say ([`record`]): they are shorter than sched_switch, and
+//! of these threads only. One ring for each CPU of the host ([`ring`]); what was read in one pass is given in the next,
+//! when nothing older can come from another CPU any more.
+
+mod clock;
+mod error;
+mod format;
+mod record;
+mod ring;
+
+pub use error::KvmError;
+pub use record::{Seen, TRACEPOINTS};
+
+use clock::{Pair, Ticks};
+use perf_event_open_sys::bindings as perf;
+use record::Layout;
+use ring::Ring;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// Bytes of each CPU's ring: a few milliseconds of a million hypercalls in a second.
+pub const RING: usize = 8 << 20;
+
+/// Where tracefs may be.
+const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// Most events that wait for those of other CPUs; a kernel whose clocks are this far apart is not waited for.
+const MOST_WAITING: usize = 4 << 20;
+
+/// A recorder. Dropping it ends the recording.
+pub struct Recorder {
+    layout: Layout,
+    cpus: Vec<Cpu>,
+    ticks: Ticks,
+    waiting: Waiting,
+    bytes: Vec<u8>,
+    counts: Counts,
+}
+
+/// What was recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events.
+    pub events: u64,
+    /// Bytes of them in the rings.
+    pub bytes: u64,
+    /// Events that were lost, since a ring was full.
+    pub lost: u64,
+    /// Records that made no sense.
+    pub strange: u64,
+}
+
+struct Cpu {
+    ring: Ring,
+    /// Keep the events alive.
+    _events: Vec<OwnedFd>,
+    /// Time of the last event of its ring.
+    last: u64,
+}
+
+impl Recorder {
+    /// Begins; what this thread starts from here on is recorded.
+    ///
+    /// # Errors
+    /// With what to do: see [`KvmError`].
+    pub fn open(ring: usize) -> Result<Recorder, KvmError> {
+        fs::File::open("/dev/kvm").map_err(KvmError::NoKvm)?;
+        let layout = Layout::read(&tracefs()?.join("events"))?;
+        let online = online(&fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default());
+        // Perf's own clock, if the kernel says how it hangs on the time stamp counter.
+        let described = probe(online.first().copied().unwrap_or(0))?;
+        let mut cpus = Vec::new();
+        for cpu in online {
+            let mut events: Vec<OwnedFd> = Vec::new();
+            for (event, id) in TRACEPOINTS.into_iter().zip(layout.ids()) {
+                let mut attributes = attributes(id, described.is_none(), events.is_empty());
+                let opened = ring::open(&mut attributes, cpu).map_err(|cause| refused(event, cpu, cause))?;
+                if let Some(first) = events.first() {
+                    ring::join(&opened, first).map_err(|cause| refused(event, cpu, cause))?;
+                }
+                events.push(opened);
+            }
+            let Some(first) = events.first() else { continue };
+            cpus.push(Cpu { ring: Ring::map(first, ring, cpu)?, _events: events, last: 0 });
+        }
+        let ticks = match described {
+            Some(user) => Ticks::Described(user),
+            None => {
+                let first = Pair::now();
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                Ticks::Paired(first, Pair::now())
+            }
+        };
+        let (waiting, bytes, counts) = (Waiting::default(), Vec::new(), Counts::default());
+        Ok(Recorder { layout, cpus, ticks, waiting, bytes, counts })
+    }
+
+    /// So far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Whether the kernel says how its clock hangs on the time stamp counter; else both are read together.
+    pub fn clock_is_described(&self) -> bool {
+        matches!(self.ticks, Ticks::Described(_))
+    }
+
+    /// Reads all rings, and gives what was read the last time.
+    pub fn pass(&mut self, give: &mut impl FnMut(Seen)) {
+        self.ticks.renew();
+        for cpu in &mut self.cpus {
+            self.bytes.clear();
+            cpu.ring.take(&mut self.bytes);
+            self.counts.bytes += self.bytes.len() as u64;
+            let (waiting, counts) = (&mut self.waiting, &mut self.counts);
+            let strange = self.layout.read_all(&self.bytes, |seen| {
+                match seen {
+                    Seen::Raw(_) => counts.events += 1,
+                    Seen::Lost { count, .. } => {
+                        counts.lost = counts.lost.saturating_add(count);
+                        // They are missing since the event before.
+                        waiting.push(Seen::Lost { time: cpu.last, count: 0 });
+                    }
+                }
+                cpu.last = seen.time();
+                waiting.push(seen);
+            });
+            counts.strange += strange;
+        }
+        let ticks = self.ticks;
+        self.waiting.pass(&mut |seen| give(seen.at(ticks.of(seen.time()))));
+    }
+
+    /// Reads what is left, and gives all.
+    pub fn finish(&mut self, give: &mut impl FnMut(Seen)) {
+        self.pass(give);
+        let ticks = self.ticks;
+        self.waiting.finish(&mut |seen| give(seen.at(ticks.of(seen.time()))));
+    }
+}
+
+/// Puts the rings' events into one order. Whatever is read in a pass was written before it began or while it ran; an event
+/// as old as one of the last pass would have been read by now.
+#[derive(Default)]
+struct Waiting {
+    events: Vec<Seen>,
+    /// The youngest of the last pass.
+    horizon: u64,
+    /// The youngest so far.
+    youngest: u64,
+}
+
+impl Waiting {
+    fn push(&mut self, seen: Seen) {
+        self.youngest = self.youngest.max(seen.time());
+        self.events.push(seen);
+    }
+
+    fn pass(&mut self, give: &mut impl FnMut(Seen)) {
+        // Stable: what has the same time stays in the order of its ring.
+        self.events.sort_by_key(Seen::time);
+        let until = if self.events.len() > MOST_WAITING { self.youngest } else { self.horizon };
+        let ready = self.events.partition_point(|seen| seen.time() <= until);
+        self.events.drain(..ready).for_each(give);
+        self.horizon = self.youngest;
+    }
+
+    fn finish(&mut self, give: &mut impl FnMut(Seen)) {
+        self.horizon = self.youngest;
+        self.pass(give);
+    }
+}
+
+fn attributes(id: u64, raw_clock: bool, first: bool) -> perf::perf_event_attr {
+    let mut attributes = perf::perf_event_attr::default();
+    attributes.size = size_of::<perf::perf_event_attr>() as u32;
+    attributes.type_ = perf::PERF_TYPE_TRACEPOINT;
+    attributes.config = id;
+    // Every event.
+    attributes.__bindgen_anon_1.sample_period = 1;
+    attributes.sample_type =
+        u64::from(perf::PERF_SAMPLE_TID | perf::PERF_SAMPLE_TIME | perf::PERF_SAMPLE_CPU | perf::PERF_SAMPLE_RAW);
+    attributes.set_sample_id_all(1);
+    attributes.set_disabled(1);
+    attributes.set_enable_on_exec(1);
+    attributes.set_inherit(1);
+    // Nobody sleeps on the ring.
+    attributes.set_watermark(1);
+    attributes.__bindgen_anon_2.wakeup_watermark = u32::MAX >> 1;
+    attributes.set_context_switch(u64::from(first));
+    if raw_clock {
+        attributes.set_use_clockid(1);
+        attributes.clockid = 4; // CLOCK_MONOTONIC_RAW
+    }
+    attributes
+}
+
+/// What the kernel says of perf's clock.
+fn probe(cpu: u32) -> Result<Option<ring::UserTime>, KvmError> {
+    let mut attributes = perf::perf_event_attr::default();
+    attributes.size = size_of::<perf::perf_event_attr>() as u32;
+    attributes.type_ = perf::PERF_TYPE_SOFTWARE;
+    attributes.config = u64::from(perf::PERF_COUNT_SW_DUMMY);
+    let event = ring::open(&mut attributes, cpu).map_err(|cause| refused("its clock", cpu, cause))?;
+    Ok(Ring::map(&event, 4096, cpu)?.user_time())
+}
+
+fn refused(event: &'static str, cpu: u32, cause: io::Error) -> KvmError {
+    if matches!(cause.kind(), io::ErrorKind::PermissionDenied) {
+        let paranoid = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_else(|_| "unknown".into());
+        return KvmError::NotAllowed { paranoid: paranoid.trim().to_owned() };
+    }
+    KvmError::Open { event, cpu, cause }
+}
+
+fn tracefs() -> Result<PathBuf, KvmError> {
+    let mut failed = None;
+    for path in TRACEFS.map(Path::new) {
+        match fs::read_dir(path.join("events")) {
+            Ok(_) => return Ok(path.to_owned()),
+            Err(cause) => failed = failed.or(Some(KvmError::NoTracefs { path: path.to_owned(), cause })),
+        }
+    }
+    Err(failed.unwrap_or(KvmError::NoTracefs { path: TRACEFS[0].into(), cause: io::ErrorKind::NotFound.into() }))
+}
+
+/// `0-3,5`, as the kernel lists CPUs.
+fn online(text: &str) -> Vec<u32> {
+    let ranges = text.trim().split(',').filter_map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse::<u32>().ok()?..=last.parse::<u32>().ok()?.min(1 << 16))
+    });
+    let cpus: Vec<u32> = ranges.flatten().collect();
+    if cpus.is_empty() { vec![0] } else { cpus }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(time: u64, count: u64) -> Seen {
+        Seen::Lost { time, count }
+    }
+
+    #[test]
+    fn events_of_two_cpus_come_in_the_order_of_their_times() {
+        let (mut waiting, mut given) = (Waiting::default(), Vec::new());
+        // Pass 1: CPU 0 up to 10, CPU 1 up to 4. Pass 2: CPU 1's 7 comes only now.
+        for seen in [lost(1, 0), lost(10, 0), lost(2, 1), lost(4, 1)] {
+            waiting.push(seen);
+        }
+        waiting.pass(&mut |seen| given.push(seen));
+        assert_eq!(given, [], "an older one may still come");
+        for seen in [lost(12, 0), lost(7, 1), lost(10, 1)] {
+            waiting.push(seen);
+        }
+        waiting.pass(&mut |seen| given.push(seen));
+        assert_eq!(given.iter().map(Seen::time).collect::<Vec<_>>(), [1, 2, 4, 7, 10, 10]);
+        waiting.finish(&mut |seen| given.push(seen));
+        assert_eq!(given.last(), Some(&lost(12, 0)));
+        assert_eq!(given.len(), 7);
+    }
+
+    #[test]
+    fn lists_of_cpus_are_read_as_the_kernel_writes_them() {
+        assert_eq!(online("0-3,5,8-9\n"), [0, 1, 2, 3, 5, 8, 9]);
+        assert_eq!(online("0\n"), [0]);
+        assert_eq!(online(""), [0]);
+    }
+
+    #[test]
+    fn without_kvm_it_says_what_to_load() {
+        // The machine that tests run on may have it: then there is nothing to see here.
+        if !Path::new("/dev/kvm").exists() {
+            let error = Recorder::open(4096).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains("kvm-amd"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! Times of perf's records as ticks of the host's time stamp counter, which the guest's differs from by an offset. In:
+//! what the kernel says of its clock; where it does not, pairs of both clocks read together. Out: ticks. Never here: the
+//! guest's counter.
+
+use super::ring::UserTime;
+
+/// Both clocks at the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// CLOCK_MONOTONIC_RAW, in nanoseconds.
+    pub ns: u64,
+    /// The time stamp counter.
+    pub tsc: u64,
+}
+
+impl Pair {
+    /// Now. The counter is read before and after; the middle counts.
+    pub fn now() -> Pair {
+        let before = tsc();
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicRaw);
+        let after = tsc();
+        let ns = u64::try_from(now.tv_sec).unwrap_or(0).saturating_mul(1_000_000_000);
+        let ns = ns.saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0));
+        Pair { ns, tsc: before + after.saturating_sub(before) / 2 }
+    }
+}
+
+fn tsc() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has the instruction, and Linux lets every program use it.
+    unsafe {
+        core::arch::x86_64::_rdtsc()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    0
+}
+
+/// How times become ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ticks {
+    /// Perf's clock, as the kernel describes it.
+    Described(UserTime),
+    /// CLOCK_MONOTONIC_RAW, by two pairs: straight through both.
+    Paired(Pair, Pair),
+}
+
+impl Ticks {
+    /// The ticks at `time`.
+    pub fn of(&self, time: u64) -> u64 {
+        match *self {
+            // The inverse of time = zero + (ticks * mult >> shift), as <linux/perf_event.h> says.
+            Ticks::Described(user) => {
+                let since = u128::from(time.wrapping_sub(user.zero));
+                ((since << user.shift) / u128::from(user.mult.max(1))) as u64
+            }
+            Ticks::Paired(first, last) => {
+                let (ns, tsc) = (last.ns.saturating_sub(first.ns), last.tsc.saturating_sub(first.tsc));
+                let since = i128::from(time) - i128::from(first.ns);
+                (i128::from(first.tsc) + since * i128::from(tsc) / i128::from(ns.max(1))) as u64
+            }
+        }
+    }
+
+    /// Goes on from the last pair to one of now, if the clock is one of pairs.
+    pub fn renew(&mut self) {
+        if let Ticks::Paired(first, last) = self {
+            let now = Pair::now();
+            // Too near to each other they say little.
+            if now.ns.saturating_sub(last.ns) > 1_000_000 {
+                (*first, *last) = (*last, now);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn described_times_are_the_inverse_of_what_the_kernel_does() {
+        let user = UserTime { zero: 123_456_789, mult: 0x3155_1234, shift: 31 };
+        for ticks in [0u64, 1, 2_600_000_000, 1 << 45, (1 << 50) + 12345] {
+            let (quotient, rest) = (ticks >> user.shift, ticks & ((1 << user.shift) - 1));
+            let mult = u64::from(user.mult);
+            let time = user.zero.wrapping_add(quotient * mult).wrapping_add((rest * mult) >> user.shift);
+            let found = Ticks::Described(user).of(time);
+            assert!(found.abs_diff(ticks) <= (1u64 << user.shift) / mult + 1, "{ticks}: {found}");
+        }
+    }
+
+    #[test]
+    fn between_pairs_times_are_straight() {
+        let ticks = Ticks::Paired(Pair { ns: 1_000, tsc: 50_000 }, Pair { ns: 2_000, tsc: 53_000 });
+        assert_eq!(
+            [1_000, 1_500, 2_000, 3_000, 0].map(|time| ticks.of(time)),
+            [50_000, 51_500, 53_000, 56_000, 47_000]
+        );
+        let same = Pair { ns: 5, tsc: 9 };
+        assert_eq!(Ticks::Paired(same, same).of(5), 9, "no division by zero");
+    }
+
+    #[test]
+    fn both_clocks_go_on() {
+        let first = Pair::now();
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        let mut ticks = Ticks::Paired(first, first);
+        ticks.renew();
+        let Ticks::Paired(first, last) = ticks else { panic!("of pairs") };
+        assert!(last.ns > first.ns && last.tsc > first.tsc);
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! Why a host's events cannot be recorded, and what to do.
+
+use std::io;
+use std::path::PathBuf;
+
+/// See the module.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KvmError {
+    /// There is no KVM.
+    #[error(
+        "/dev/kvm: {0}. Hypercalls are seen by KVM's tracepoints only: load kvm-intel or kvm-amd (is virtualization on in the firmware, or nested, if this is a guest?)"
+    )]
+    NoKvm(io::Error),
+    /// No tracefs.
+    #[error(
+        "{}: {cause}. The tracepoints are described there; as root: mount -t tracefs tracefs /sys/kernel/tracing", .path.display()
+    )]
+    NoTracefs {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// A tracepoint is missing.
+    #[error("{}: {cause}. The tracepoint comes with the module kvm: modprobe kvm; a kernel without CONFIG_TRACEPOINTS has none", .path.display())]
+    NoTracepoint {
+        /// Its description.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// A tracepoint is described in another way than we understand.
+    #[error("{}: {what}; this kernel's tracepoint is not understood", .path.display())]
+    Format {
+        /// Its description.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// We may not record.
+    #[error(
+        "the host's tracepoints may not be recorded by this user (kernel.perf_event_paranoid is {paranoid}): run it as root, or with CAP_PERFMON (setcap cap_perfmon,cap_dac_read_search+ep), or choose --channel ram"
+    )]
+    NotAllowed {
+        /// The setting.
+        paranoid: String,
+    },
+    /// The kernel refuses otherwise.
+    #[error("perf_event_open for {event} on CPU {cpu}: {cause}")]
+    Open {
+        /// The event.
+        event: &'static str,
+        /// The host's CPU.
+        cpu: u32,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// No memory for the ring.
+    #[error("the ring of {bytes} bytes for CPU {cpu}: {cause}")]
+    Ring {
+        /// The host's CPU.
+        cpu: u32,
+        /// Its size.
+        bytes: usize,
+        /// What the system says.
+        cause: io::Error,
+    },
+}
