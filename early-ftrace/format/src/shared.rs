@@ -129,7 +129,17 @@ pub struct Header {
     pub tsc_khz: u64,
     /// Written by the guest: ticks at which each phase began, by `bootlevel::Phase` as a number; 0: not (yet).
     pub phase_began: [u64; MOST_PHASES],
+    /// Written by the guest: address of the one instruction that makes its hypercalls; 0: it makes none. User space
+    /// can make hypercalls of the same number, not from there.
+    pub hypercall_rip: u64,
+    /// The I/O port of the port channel; 0: [`DEBUG_PORT`].
+    pub port: u32,
+    /// Written by the guest: nonzero once it is about to end: chunks that are sent are short from then on.
+    pub tail: u32,
 }
+
+/// Where QEMU has its isa-debugcon unless told otherwise; a read gives the same number.
+pub const DEBUG_PORT: u16 = 0xe9;
 
 /// [`Header::phase_began`] has room for so many.
 pub const MOST_PHASES: usize = 32;
@@ -175,8 +185,10 @@ pub struct CpuControl {
     pub wait_ticks: u64,
     /// Written by the guest: events lost in an NMI that came while the chunk was being changed.
     pub nmi_lost: u64,
+    /// Written by the guest: frames sent, if it sends them (`crate::stream`).
+    pub frames: u64,
     /// Keeps the host's line apart.
-    pub pad: [u64; 10],
+    pub pad: [u64; 9],
     /// Written by the host: chunks taken so far. The host zeroes a chunk before it counts it here.
     pub consumed: u64,
     /// Keeps the next CPU's line apart.

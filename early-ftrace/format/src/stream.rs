@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! frame      = head *word           ; head: Head, `count` words follow
-//! header     = Header               ; first of all, and again at the end
+//! header     = Header               ; first of all, again as each phase begins, and at the end
 //! chunk      = ChunkHeader *word    ; a closed chunk
 //! counters   = CpuControl           ; behind each chunk that came after a loss, and at the end
 //! ```

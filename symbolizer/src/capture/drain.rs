@@ -190,7 +190,7 @@ impl Drainer {
 
 /// Adds the end to a CPU's last words, and before it the entry that its running task had not written;
 /// `taken` says that those words were written already.
-fn end_stream(
+pub(super) fn end_stream(
     header: &mut ChunkHeader,
     words: &mut Vec<u64>,
     taken: bool,

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! Frames from what a guest has sent: hypercalls, or the bytes of a port. In: the words as they come
+//! (`early_ftrace_format::stream` has the frames). Out: headers, chunks, counters; what was wrong, as warnings.
+//! Never here: where the words come from; what a chunk's words mean; files ([`recorder`] writes them).
+//!
+//! The guest is hostile: no frame grows beyond [`LARGEST`] words, each source has one at a time, a CPU and a count are
+//! checked before anything is kept. What may still be asked of the caller: to take what is done ([`Assembler::next`])
+//! after each push, and to give only those hypercalls that come from the guest's own instruction ([`Recorder`] does).
+
+mod recorder;
+
+pub use recorder::{Recorder, described, refused};
+
+use early_ftrace_format::FORMAT_VERSION;
+use early_ftrace_format::shared::{
+    CHUNK_MAGIC, CHUNK_SIZE, CHUNK_WORDS, ChunkHeader, CpuControl, Header, MAGIC, MAX_CPUS,
+};
+use early_ftrace_format::stream::{Call, FrameKind, Head, MAGIC as FRAME_MAGIC, MOST_WORDS};
+use std::collections::{HashMap, VecDeque};
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Words of the largest frame, behind its head: a whole chunk.
+pub const LARGEST: usize = CHUNK_SIZE as usize / 8;
+
+/// Most sources (vCPUs) that are told apart.
+const MOST_SOURCES: usize = MAX_CPUS as usize;
+
+/// Most warnings that are kept.
+const WARNINGS: usize = 20;
+
+const HEADER_WORDS: usize = size_of::<Header>() / 8;
+const CHUNK_HEADER_WORDS: usize = size_of::<ChunkHeader>() / 8;
+const CONTROL_WORDS: usize = size_of::<CpuControl>() / 8;
+
+const _: () = assert!(size_of::<Header>().is_multiple_of(8) && LARGEST == CHUNK_HEADER_WORDS + CHUNK_WORDS);
+
+/// A whole frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Assembled {
+    /// The guest's header: of this version, with a possible number of CPUs; else not checked.
+    Header(Box<Header>),
+    /// A closed chunk.
+    Chunk {
+        /// The CPU, less than [`MAX_CPUS`].
+        cpu: u32,
+        /// Its header: magic and CPU are right.
+        header: ChunkHeader,
+        /// Its words, at most [`CHUNK_WORDS`].
+        words: Vec<u64>,
+    },
+    /// A CPU's counters.
+    Counters {
+        /// The CPU, less than [`MAX_CPUS`].
+        cpu: u32,
+        /// What it has counted.
+        control: Box<CpuControl>,
+    },
+}
+
+/// A frame of which words are missing yet.
+struct Partial {
+    head: Head,
+    words: Vec<u64>,
+}
+
+/// Puts frames together.
+pub struct Assembler {
+    partial: HashMap<u32, Partial>,
+    /// Bytes of the port that are no whole word or frame yet.
+    bytes: Vec<u8>,
+    /// Whether the bytes before these were no frame.
+    astray: bool,
+    /// Number of each CPU's next frame.
+    numbers: HashMap<u16, u8>,
+    done: VecDeque<Assembled>,
+    warnings: Vec<String>,
+    dropped: u64,
+    strange: u64,
+}
+
+impl Default for Assembler {
+    fn default() -> Assembler {
+        Assembler::new()
+    }
+}
+
+impl Assembler {
+    /// With nothing yet.
+    pub fn new() -> Assembler {
+        Assembler {
+            partial: HashMap::new(),
+            bytes: Vec::new(),
+            astray: false,
+            numbers: HashMap::new(),
+            done: VecDeque::new(),
+            warnings: Vec::new(),
+            dropped: 0,
+            strange: 0,
+        }
+    }
+
+    /// Takes a hypercall of `source`, a vCPU.
+    pub fn push_call(&mut self, source: u32, call: Call, args: &[u64; 4]) {
+        let words = &args[..usize::from(call.words).clamp(1, MOST_WORDS)];
+        if call.first {
+            if let Some(old) = self.partial.remove(&source) {
+                self.drop_frame(format!("CPU {}: a frame breaks off after {} words", old.head.cpu, old.words.len()));
+            }
+            let Some(head) = Head::read(words[0]).filter(|head| plausible(*head)) else {
+                return self.drop_frame(format!("a hypercall of vCPU {source} begins no frame"));
+            };
+            if self.partial.len() >= MOST_SOURCES {
+                return self.drop_frame(format!("more than {MOST_SOURCES} vCPUs send at once"));
+            }
+            let partial = Partial { head, words: Vec::with_capacity(usize::from(head.count)) };
+            self.partial.insert(source, partial);
+            self.extend(source, &words[1..]);
+        } else if self.partial.contains_key(&source) {
+            self.extend(source, words);
+        } else {
+            // The rest of a frame whose beginning is gone: that was counted, or comes before the recording.
+            self.strange += 1;
+        }
+    }
+
+    fn extend(&mut self, source: u32, words: &[u64]) {
+        let Some(partial) = self.partial.get_mut(&source) else { return };
+        let missing = usize::from(partial.head.count) - partial.words.len();
+        if words.len() > missing {
+            let cpu = partial.head.cpu;
+            self.partial.remove(&source);
+            return self.drop_frame(format!("CPU {cpu}: a frame has more words than its head says"));
+        }
+        partial.words.extend_from_slice(words);
+        if words.len() == missing
+            && let Some(whole) = self.partial.remove(&source)
+        {
+            self.complete(whole.head, &whole.words);
+        }
+    }
+
+    /// Takes bytes of a port. What is between frames is passed over.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        // In pieces: what is kept stays below a frame and a piece.
+        for piece in bytes.chunks(LARGEST * 8) {
+            self.bytes.extend_from_slice(piece);
+            let mut at = 0;
+            while let Some(taken) = self.scan(at) {
+                at += taken;
+            }
+            self.bytes.drain(..at);
+        }
+    }
+
+    /// How many bytes at `at` are done with; none if more must come first.
+    fn scan(&mut self, at: usize) -> Option<usize> {
+        let word = |index: usize| {
+            let bytes = self.bytes.get(at + 8 * index..at + 8 * index + 8)?;
+            Some(u64::from_le_bytes(bytes.try_into().ok()?))
+        };
+        let first = word(0)?;
+        let Some(head) = Head::read(first).filter(|head| plausible(*head)) else { return Some(self.stray()) };
+        // The second word tells a frame from words that look like a head.
+        let begins = match head.kind {
+            FrameKind::Header => word(1)? == MAGIC,
+            FrameKind::Chunk => word(1)? == u64::from(CHUNK_MAGIC) | u64::from(head.cpu) << 32,
+            FrameKind::Counters => true,
+        };
+        if !begins {
+            return Some(self.stray());
+        }
+        let size = 8 * (1 + usize::from(head.count));
+        let words: Vec<u64> = self
+            .bytes
+            .get(at + 8..at + size)?
+            .chunks_exact(8)
+            .map(|bytes| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)))
+            .collect();
+        self.astray = false;
+        self.complete(head, &words);
+        Some(size)
+    }
+
+    fn stray(&mut self) -> usize {
+        if !self.astray {
+            self.drop_frame("the bytes of the port do not follow each other as frames".into());
+        }
+        self.astray = true;
+        self.strange += 1;
+        1
+    }
+
+    /// A frame with all its words.
+    fn complete(&mut self, head: Head, words: &[u64]) {
+        let expected = self.numbers.insert(head.cpu, head.number.wrapping_add(1));
+        let missing = expected.map_or(0, |expected| head.number.wrapping_sub(expected));
+        if missing > 0 {
+            self.dropped += u64::from(missing);
+            self.warn(format!("CPU {}: {missing} frames did not come before frame {}", head.cpu, head.number));
+        }
+        let cpu = u32::from(head.cpu);
+        let assembled = match head.kind {
+            FrameKind::Header => Header::read_from_bytes(words.as_bytes())
+                .ok()
+                .filter(is_ours)
+                .map(|header| Assembled::Header(Box::new(header))),
+            FrameKind::Chunk => {
+                let (first, rest) = words.split_at(CHUNK_HEADER_WORDS);
+                ChunkHeader::read_from_bytes(first.as_bytes())
+                    .ok()
+                    .filter(|header| header.magic == CHUNK_MAGIC && header.cpu == cpu)
+                    .map(|header| Assembled::Chunk { cpu, header, words: rest.to_vec() })
+            }
+            FrameKind::Counters => CpuControl::read_from_bytes(words.as_bytes())
+                .ok()
+                .map(|control| Assembled::Counters { cpu, control: Box::new(control) }),
+        };
+        match assembled {
+            Some(assembled) => self.done.push_back(assembled),
+            None => self.drop_frame(format!("CPU {cpu}: a frame of kind {:?} makes no sense", head.kind)),
+        }
+    }
+
+    /// What is done, in the order that it came.
+    #[expect(clippy::should_implement_trait, reason = "more may come after the last: it does not end")]
+    pub fn next(&mut self) -> Option<Assembled> {
+        self.done.pop_front()
+    }
+
+    /// What was wrong so far: the first of it.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Frames that are missing or damaged.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Hypercalls and bytes that belong to no frame.
+    pub fn strange(&self) -> u64 {
+        self.strange
+    }
+
+    fn drop_frame(&mut self, text: String) {
+        self.dropped += 1;
+        self.warn(text);
+    }
+
+    fn warn(&mut self, text: String) {
+        if self.warnings.len() < WARNINGS {
+            self.warnings.push(text);
+        }
+    }
+}
+
+/// Whether a frame of this head can be.
+fn plausible(head: Head) -> bool {
+    let count = usize::from(head.count);
+    let fits = match head.kind {
+        FrameKind::Header => count == HEADER_WORDS,
+        FrameKind::Chunk => (CHUNK_HEADER_WORDS..=LARGEST).contains(&count),
+        FrameKind::Counters => count == CONTROL_WORDS,
+    };
+    fits && u32::from(head.cpu) < MAX_CPUS
+}
+
+/// Whether a header is one that this program reads.
+fn is_ours(header: &Header) -> bool {
+    let sized = header.header_size as usize == size_of::<Header>() && (1..=MAX_CPUS).contains(&header.cpus);
+    header.magic == MAGIC && header.version == FORMAT_VERSION && sized
+}
+
+// A head is told from event words by its upper 16 bits.
+const _: () = assert!(FRAME_MAGIC != 0);
