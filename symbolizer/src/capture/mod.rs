@@ -7,7 +7,6 @@
 //! file that touches shared pages, by volatile reads into copies of our own; [`drain`] validates the
 //! copies and bounds every count. [`qemu_args`] reads what the user's command asks for and says what
 //! must be added, [`icount`] the same for boots that repeat ([`ending`]: where they end), [`vmm`] runs it, [`kvm`] watches what the host does for it, [`session`] is the loop over all of them.
-//! must be added, [`icount`] the same for boots that repeat ([`ending`]: where they end), [`vmm`] runs it, [`session`] is the loop over all of them.
 //! [`stream`]: the same of guests that send their words instead.
 
 pub mod drain;
