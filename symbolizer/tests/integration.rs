@@ -16,6 +16,7 @@ mod integration {
     mod golden;
     mod graph;
     mod html;
+    mod import;
     mod judge;
     mod keep;
     mod levels;

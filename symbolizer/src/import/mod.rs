@@ -22,6 +22,7 @@ mod wanted;
 
 use std::path::Path;
 
+use crate::host::clock::{Clock, Conversion};
 use crate::host::event::Raw;
 pub use error::ImportError;
 use input::Input;
@@ -69,18 +70,6 @@ pub enum Times {
         /// How they come from the time stamp counter, where the recorder says (perf does).
         conversion: Option<Conversion>,
     },
-}
-
-/// How perf makes nanoseconds of the host's time stamp counter (`struct perf_event_mmap_page` in
-/// include/uapi/linux/perf_event.h): `zero + (ticks * mult >> shift)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conversion {
-    /// Nanoseconds at tick 0 (wrapping).
-    pub zero: u64,
-    /// Not 0.
-    pub mult: u32,
-    /// Less than 64.
-    pub shift: u16,
 }
 
 /// Which recorder's file it is.
@@ -208,6 +197,14 @@ impl Iterator for Import {
 }
 
 impl Times {
+    /// As the trace keeps it.
+    pub fn clock(&self) -> Clock {
+        match self {
+            Times::Tsc => Clock::Tsc,
+            Times::Ns { conversion, .. } => Clock::Ns { conversion: *conversion },
+        }
+    }
+
     fn ns(clock: impl Into<String>) -> Times {
         Times::Ns { clock: clock.into(), conversion: None }
     }

@@ -15,7 +15,8 @@ use std::path::Path;
 
 use super::format::Formats;
 use super::input::{Cursor, Input};
-use super::{Conversion, ImportError, Item, Kind, Lost, Notes, Opened, Stream, Times, wanted};
+use super::{ImportError, Item, Kind, Lost, Notes, Opened, Stream, Times, wanted};
+use crate::host::clock::Conversion;
 use crate::host::event::Raw;
 use records::{Record, Records};
 use samples::{Attribute, Attributes};
