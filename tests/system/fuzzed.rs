@@ -12,7 +12,7 @@ use crate::fuzz;
 use crate::random::Random;
 
 /// Bytes of all corpora together: they are cloned with the project.
-const LARGEST: u64 = 120_000;
+const LARGEST: u64 = 130_000;
 
 /// Values that parsers get wrong.
 const VALUES: [u64; 12] = [
@@ -182,4 +182,9 @@ fn any_kept_boot_is_compared_or_refused() {
 #[test]
 fn any_budgets_are_read_or_refused() {
     replay("budget", fuzz::budget::run, 2_000);
+}
+
+#[test]
+fn any_recording_of_others_is_read_or_refused() {
+    replay("import", fuzz::import::run, 300);
 }

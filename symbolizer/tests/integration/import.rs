@@ -380,3 +380,32 @@ fn lost_events_are_counted_and_break_pairs() {
     assert_eq!(host.lost, 7);
     assert!(matches!(host.events[..], [HostEvent::Exit(exit)] if exit.length == 0), "{:?}", host.events);
 }
+
+/// LTTng's format as its modules write it (lttng-modules' instrumentation/events/arch/x86/kvm/trace.h); no recording of
+/// LTTng's own. The input is the fuzz target's: its metadata and packets are written by hand.
+#[test]
+fn ctf_is_read_as_its_metadata_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus/import/ctf");
+    let bytes = std::fs::read(path).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"\n----\n").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let kernel = dir.path().join("kernel");
+    std::fs::create_dir(&kernel).unwrap();
+    std::fs::write(kernel.join("metadata"), &bytes[..at]).unwrap();
+    std::fs::write(kernel.join("channel0_3"), &bytes[at + 6..]).unwrap();
+    let mut import = Import::open(&[dir.path()]).unwrap();
+    let items: Vec<Item> = import.by_ref().collect();
+    assert_eq!(import.times(), &Times::Ns { clock: "monotonic".into(), conversion: None });
+    let begin = (9 << 27) + 100;
+    let mut events = items.iter().filter_map(|item| match item {
+        Item::Event(raw) => Some((raw.time, raw.cpu, raw.thread, raw.kind)),
+        Item::Lost(_) => None,
+    });
+    let switch = |prev, runnable, next| RawKind::Switch { prev, runnable, next };
+    assert_eq!(events.next(), Some((begin + 1, 3, 7, switch(7, true, 8))));
+    let call = RawKind::Hypercall(Hypercall { number: 1000, args: [1, 2, 3, u64::MAX] });
+    assert_eq!(events.next(), Some((begin + (1 << 27) - 50, 3, 8, call)));
+    assert_eq!(events.next(), Some((begin + (1 << 28) + 9, 3, 8, switch(8, false, 7))));
+    assert!(events.next().is_some() && events.next().is_none());
+    assert_eq!((import.notes().lost, &import.notes().warnings[..]), (6, &[][..]), "{items:?}");
+}

@@ -15,7 +15,8 @@
 //! 10. [`ko`]: a module's file that they are looked up in;
 //! 11. [`names`]: a table of names that was kept from an earlier run;
 //! 12. [`kept`]: the file of a kept boot, up to what is written of many;
-//! 13. [`budget`]: a file of budgets.
+//! 13. [`budget`]: a file of budgets;
+//! 14. [`import`]: files of trace-cmd, perf and LTTng.
 //!
 //! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
 //!
@@ -34,6 +35,7 @@
 //! mutated, with each `cargo test`. `tiny/` holds the sources of the corpus's ELF files.
 
 pub mod budget;
+pub mod import;
 pub mod index;
 pub mod inject;
 pub mod kept;
