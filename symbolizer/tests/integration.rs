@@ -17,6 +17,7 @@ mod integration {
     mod golden;
     mod graph;
     mod html;
+    mod import;
     mod judge;
     mod keep;
     mod levels;

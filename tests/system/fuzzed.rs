@@ -12,7 +12,7 @@ use crate::fuzz;
 use crate::random::Random;
 
 /// Bytes of all corpora together: they are cloned with the project.
-const LARGEST: u64 = 120_000;
+const LARGEST: u64 = 130_000;
 
 /// Values that parsers get wrong.
 const VALUES: [u64; 12] = [
@@ -192,4 +192,9 @@ fn any_frames_are_taken_or_dropped() {
 #[test]
 fn any_budgets_are_read_or_refused() {
     replay("budget", fuzz::budget::run, 2_000);
+}
+
+#[test]
+fn any_recording_of_others_is_read_or_refused() {
+    replay("import", fuzz::import::run, 300);
 }

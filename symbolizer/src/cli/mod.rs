@@ -17,6 +17,7 @@ pub mod filters;
 pub mod format;
 pub mod graph;
 mod host;
+pub mod import;
 pub mod index;
 pub mod inject;
 pub mod keep;
@@ -71,6 +72,8 @@ pub struct Cli {
 enum Command {
     /// Boots a virtual machine, or attaches to one, and records its trace
     Record(Box<record::Args>),
+    /// Takes what trace-cmd, perf or LTTng recorded on the host of a virtual machine
+    Import(import::Args),
     /// Puts the tracer into a vmlinux
     Inject(inject::Args),
     /// Says what hypergraph= on a kernel command line means, and what is wrong with it
@@ -123,6 +126,7 @@ pub fn run() -> anyhow::Result<u8> {
     };
     match cli.command {
         Some(Command::Record(args)) => record::run(*args),
+        Some(Command::Import(args)) => import::run(&args),
         Some(Command::Inject(args)) => inject::run(args),
         Some(Command::Options(args)) => options::run(&args),
         Some(Command::Report(args)) => report::run(&args),

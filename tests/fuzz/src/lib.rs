@@ -17,7 +17,8 @@
 //! 12. [`names`]: a table of names that was kept from an earlier run;
 //! 13. [`kept`]: the file of a kept boot, up to what is written of many;
 //! 14. [`budget`]: a file of budgets;
-//! 15. [`stream`]: frames through a port or as hypercalls.
+//! 15. [`stream`]: frames through a port or as hypercalls;
+//! 16. [`import`]: files of trace-cmd, perf and LTTng.
 //!
 //! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
 //!
@@ -37,6 +38,7 @@
 
 pub mod budget;
 pub mod guest;
+pub mod import;
 pub mod index;
 pub mod inject;
 pub mod kept;

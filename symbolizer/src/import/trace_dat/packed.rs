@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! How trace-cmd packs bytes: not at all, or with zstd or zlib; a CPU's pages in chunks. In: a part of the file. Out: its
+//! pages one by one. Never here: what they say.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use super::super::ImportError;
+use super::super::input::Input;
+use super::CpuData;
+
+/// Largest chunk, unpacked; trace-cmd makes them of 10 pages or so.
+const LARGEST_CHUNK: u64 = 64 << 20;
+
+/// Which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Packing {
+    #[default]
+    None,
+    Zstd,
+    Zlib,
+}
+
+impl Packing {
+    pub(super) fn named(name: &str) -> Option<Packing> {
+        match name {
+            "none" | "" => Some(Packing::None),
+            "zstd" => Some(Packing::Zstd),
+            "zlib" => Some(Packing::Zlib),
+            _ => None,
+        }
+    }
+}
+
+/// Unpacks what should be `size` bytes then, and at most `limit`.
+pub(super) fn unpack(packing: Packing, bytes: &[u8], size: u64, limit: u64) -> Result<Vec<u8>, String> {
+    if size > limit {
+        return Err(format!("{size} bytes, unpacked, are too many"));
+    }
+    let mut unpacked = Vec::new();
+    let read = match packing {
+        Packing::None => return Err("it is packed, but not said how".into()),
+        Packing::Zstd => zstd::stream::read::Decoder::new(bytes)
+            .and_then(|decoder| decoder.take(size + 1).read_to_end(&mut unpacked)),
+        Packing::Zlib => flate2::read::ZlibDecoder::new(bytes).take(size + 1).read_to_end(&mut unpacked),
+    };
+    match read {
+        Err(error) => Err(format!("cannot be unpacked: {error}")),
+        Ok(_) if unpacked.len() as u64 != size => Err(format!("it should have {size} bytes, unpacked")),
+        Ok(_) => Ok(unpacked),
+    }
+}
+
+/// A CPU's pages, one by one.
+#[derive(Debug)]
+pub(super) struct Source {
+    input: Arc<Input>,
+    page: u64,
+    /// What is left of them in the file.
+    at: u64,
+    end: u64,
+    packing: Packing,
+    /// Chunks that are left; none before the first, or where nothing is packed.
+    chunks: Option<u32>,
+    /// The chunk at hand, and how far it was given.
+    chunk: Vec<u8>,
+    given: usize,
+}
+
+impl Source {
+    pub(super) fn new(input: Arc<Input>, data: CpuData, page: u32, packing: Packing) -> Source {
+        // Where pages are packed, the size does not count the number of chunks before them.
+        let counted = if packing == Packing::None { 0 } else { 4 };
+        let end = data.offset.saturating_add(data.size).saturating_add(counted);
+        let (chunks, chunk) = (None, Vec::new());
+        Source { input, page: page.into(), at: data.offset, end, packing, chunks, chunk, given: 0 }
+    }
+
+    /// Where the next page comes from, in the file.
+    pub(super) fn offset(&self) -> u64 {
+        self.at
+    }
+
+    /// The path of the file.
+    pub(super) fn path(&self) -> &std::path::Path {
+        self.input.path()
+    }
+
+    /// The next page.
+    ///
+    /// # Errors
+    /// When there should be one and it cannot be read; nothing comes behind that.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, ImportError> {
+        let page = self.read();
+        if page.is_err() {
+            (self.at, self.chunks) = (self.end, Some(0));
+            self.chunk.clear();
+        }
+        page
+    }
+
+    fn read(&mut self) -> Result<Option<Vec<u8>>, ImportError> {
+        if self.packing == Packing::None {
+            if self.at >= self.end {
+                return Ok(None);
+            }
+            // trace-cmd may leave the last page short.
+            let length = self.page.min(self.end - self.at);
+            let page = self.input.read(self.at, length)?;
+            self.at += length;
+            return Ok(Some(page));
+        }
+        if self.given >= self.chunk.len() && !self.next_chunk()? {
+            return Ok(None);
+        }
+        let rest = self.chunk.get(self.given..).unwrap_or_default();
+        let page = rest[..rest.len().min(self.page as usize)].to_vec();
+        self.given += page.len();
+        Ok(Some(page))
+    }
+
+    /// Unpacks the next chunk that has anything; false at the end.
+    fn next_chunk(&mut self) -> Result<bool, ImportError> {
+        loop {
+            let left = match self.chunks {
+                Some(left) => left,
+                None if self.at >= self.end => 0,
+                None => self.number()?,
+            };
+            self.chunks = Some(left);
+            if left == 0 {
+                return Ok(false);
+            }
+            self.chunks = Some(left - 1);
+            let start = self.at;
+            let (packed, size) = (u64::from(self.number()?), u64::from(self.number()?));
+            if packed > self.end.saturating_sub(self.at) {
+                let what = format!("a chunk of {packed} bytes, where its CPU has {}", self.end.saturating_sub(self.at));
+                return Err(ImportError::damaged(self.input.path(), start, what));
+            }
+            let bytes = self.input.read(self.at, packed)?;
+            self.at += packed;
+            self.chunk = unpack(self.packing, &bytes, size, LARGEST_CHUNK)
+                .map_err(|what| ImportError::damaged(self.input.path(), start, what))?;
+            self.given = 0;
+            if !self.chunk.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn number(&mut self) -> Result<u32, ImportError> {
+        let bytes = self.input.read(self.at, 4)?;
+        self.at += 4;
+        Ok(bytes.try_into().map_or(0, u32::from_le_bytes))
+    }
+}
