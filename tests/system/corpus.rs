@@ -151,7 +151,7 @@ fn steps(honest: bool) -> Vec<u8> {
     let step = |kind: u8, cpu: u8, slot: u8, count: u8, index: u32, value: u64| {
         [&[kind, cpu, slot, count][..], &index.to_le_bytes(), &value.to_le_bytes()].concat()
     };
-    let entry = u64::from(LOWEST_FUNCTION) + 0x100 | 1 << 32;
+    let entry = (u64::from(LOWEST_FUNCTION) + 0x100) | (1 << 32);
     let (open, close, look) = (5, 6, 7);
     let mut steps = vec![step(open, 0, 0, 40, 1, entry), step(open, 1, 0, 20, 2, control(Kind::Exit, 0, 9))];
     if !honest {

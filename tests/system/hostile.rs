@@ -57,7 +57,7 @@ fn nasty(random: &mut Random) -> u64 {
 
 /// Chunks as guests write them, with room waited for as long as somebody who is patient would.
 fn honest(memory: &Memory, cpu: u32, stop: &AtomicBool) {
-    let words: Vec<u64> = (0..512).map(|nth| u64::from(LOWEST_FUNCTION) + 16 * nth | (nth + 1) << 32).collect();
+    let words: Vec<u64> = (0..512).map(|nth| (u64::from(LOWEST_FUNCTION) + 16 * nth) | ((nth + 1) << 32)).collect();
     let mut tsc = 1 << 20;
     while !stop.load(Ordering::Relaxed) {
         let mut waited = 0;
