@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! Times without those in which the host had given the CPU to somebody else. In: calls as recorded, as a [`Sink`], and when
-//! each vCPU could have run and did not. Out: the same calls to another sink: they begin and end when they did, but a call's
-//! total and self time, and a task's time on a CPU, leave out what was stolen. Memory hangs on tasks and open calls. Never
-//! here: the host's clock.
+//! Times without those in which the host had given the CPU to somebody else. In: calls as recorded, as a [`Sink`], and
+//! when each vCPU could have run and did not. Out: the same calls to another sink: they begin and end when they did,
+//! but a call's total and self time, and a task's time on a CPU, leave out what was stolen. Memory hangs on tasks and
+//! open calls. Never here: the host's clock.
 //!
-//! It is as if the task had been switched out meanwhile: for its calls, a CPU that is not there is no CPU. The guest knows
-//! nothing of it, so its own times (a delay that it waited for, a timeout) have the gap in them.
+//! It is as if the task had been switched out meanwhile: for its calls, a CPU that is not there is no CPU. The guest
+//! knows nothing of it, so its own times (a delay that it waited for, a timeout) have the gap in them.
 
 use std::collections::HashMap;
 

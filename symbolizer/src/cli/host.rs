@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! What the host has seen, beside a trace. In: a trace directory. Out: its events in the guest's time, for whoever runs
-//! through the calls. A file that cannot be read is a warning: the guest's own trace is whole without it. Never here: sums.
+//! What the host has seen, beside a trace. In: a trace directory. Out: its events in the guest's time, for whoever
+//! runs through the calls. A file that cannot be read is a warning: the guest's own trace is whole without it. Never
+//! here: sums.
 
 use symbolizer::calltree::exits::Lane;
 use symbolizer::host::axes::{self, Axes};

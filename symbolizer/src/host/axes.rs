@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! The way to the guest's time of each vCPU. In: the file of host events, the frequency of the guest's time stamp counter.
-//! Out: [`Axes`]: by the offsets that KVM has set if they were recorded, else by bounds from hypercalls. Never here: exits
-//! one by one.
+//! The way to the guest's time of each vCPU. In: the file of host events, the frequency of the guest's time stamp
+//! counter. Out: [`Axes`]: by the offsets that KVM has set if they were recorded, else by bounds from hypercalls.
+//! Never here: exits one by one.
 
 use std::collections::BTreeMap;
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! What a stream of hypercalls says about the guest's clock. In: a vCPU's exits, some of which carry frames of the guest
-//! (`early_ftrace_format::stream`). Out: bounds for a [`Corridor`]. Never here: what the words mean but for their times.
+//! What a stream of hypercalls says about the guest's clock. In: a vCPU's exits, some of which carry frames of the
+//! guest (`early_ftrace_format::stream`). Out: bounds for a [`Corridor`]. Never here: what the words mean but for
+//! their times.
 //!
-//! A chunk is closed before its frame begins: all times in it are before the exit of that first hypercall. A CPU has one open
-//! chunk: the next but one was opened after this one was sent, so its opening is after the entry that follows the last
-//! hypercall of this frame. That is all that is taken for granted: words may be written in interrupts, later than their times.
-//! A frame that is not whole says nothing. (User space can make hypercalls too. What does not fit is refused by the
-//! corridor and counted; frames that are forged to fit can narrow it to wrong times, as they can forge calls.)
+//! A chunk is closed before its frame begins: all times in it are before the exit of that first hypercall. A CPU has
+//! one open chunk: the next but one was opened after this one was sent, so its opening is after the entry that follows
+//! the last hypercall of this frame. That is all that is taken for granted: words may be written in interrupts, later
+//! than their times. A frame that is not whole says nothing. (User space can make hypercalls too. What does not fit is
+//! refused by the corridor and counted; frames that are forged to fit can narrow it to wrong times, as they can forge
+//! calls.)
 
 use early_ftrace_format::decode::Decoder;
 use early_ftrace_format::event::Event;
@@ -124,8 +126,8 @@ mod tests {
     use super::super::event::Hypercall;
     use super::*;
 
-    /// The hypercalls of a chunk that was opened at `opened` and has a leaf every 100 ticks up to `closed`, sent from host
-    /// time `host` on, 10 apart.
+    /// The hypercalls of a chunk that was opened at `opened` and has a leaf every 100 ticks up to `closed`, sent from
+    /// host time `host` on, 10 apart.
     fn sent(opened: u64, closed: u64, host: u64) -> Vec<Exit> {
         let header = ChunkHeader { magic: CHUNK_MAGIC, tsc: opened, ..ChunkHeader::default() };
         let mut words: Vec<u64> = Vec::new();

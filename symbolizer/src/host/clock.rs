@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! The host's clock, and the way from it to the guest's time stamp counter. In: the host's times, what offsets KVM has set,
-//! or times between which something happened in the guest ([`Corridor`]). Out: the guest's ticks ([`Axis`]), and by how much
-//! they may be wrong at most. Never here: where such times come from.
+//! The host's clock, and the way from it to the guest's time stamp counter. In: the host's times, what offsets KVM has
+//! set, or times between which something happened in the guest ([`Corridor`]). Out: the guest's ticks ([`Axis`]), and
+//! by how much they may be wrong at most. Never here: where such times come from.
 
 use super::corridor::Corridor;
 
@@ -30,7 +30,8 @@ pub struct Conversion {
 }
 
 impl Conversion {
-    /// The host's time stamp counter at a time: the earliest tick that is shown as it. `None` if the conversion is none.
+    /// The host's time stamp counter at a time: the earliest tick that is shown as it. `None` if the conversion is
+    /// none.
     pub fn ticks(self, ns: u64) -> Option<u64> {
         if self.mult == 0 || self.shift >= 64 {
             return None;

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! Between which lines a guest's clock must lie, seen from the host's. In: bounds: at a host time the guest's counter was at
-//! least, or at most, so much. Out: the line in the middle, and how far any line that fits is from it ([`Fit`]). Memory does
-//! not grow with the bounds. Never here: which events give bounds.
+//! Between which lines a guest's clock must lie, seen from the host's. In: bounds: at a host time the guest's counter
+//! was at least, or at most, so much. Out: the line in the middle, and how far any line that fits is from it
+//! ([`Fit`]). Memory does not grow with the bounds. Never here: which events give bounds.
 //!
-//! A line is known by its values at two host times, a point in a plane; a bound is a half-plane. What all bounds leave is a
-//! convex polygon, which each further bound may cut. At a host time the lines that are left differ most at two of its
-//! corners; over a span the difference is largest at the span's ends, because it is convex in the time. So the line through the
-//! middle at both ends is wrong by no more than half the difference at the worse end, and that is no estimate.
+//! A line is known by its values at two host times, a point in a plane; a bound is a half-plane. What all bounds leave
+//! is a convex polygon, which each further bound may cut. At a host time the lines that are left differ most at two of
+//! its corners; over a span the difference is largest at the span's ends, because it is convex in the time. So the
+//! line through the middle at both ends is wrong by no more than half the difference at the worse end, and that is no
+//! estimate.
 
 use super::clock::nominal;
 
-/// Clocks differ from their nominal rate by less than this: KVM scales from 250 ppm on, crystals have less than 100, and a
-/// guest that calibrates itself may be 500 off.
+/// Clocks differ from their nominal rate by less than this: KVM scales from 250 ppm on, crystals have less than 100,
+/// and a guest that calibrates itself may be 500 off.
 const DRIFT: f64 = 1e-3;
 
 /// Ticks on both sides of the first bound within which the guest's clock is looked for: 95 min at 3 GHz.
@@ -49,8 +50,8 @@ pub struct Fit {
 }
 
 impl Corridor {
-    /// Nothing is known but how many ticks of the guest a unit of the host's clock has: 1 for time stamp counters that are not
-    /// scaled, GHz for nanoseconds. `None` if that cannot be.
+    /// Nothing is known but how many ticks of the guest a unit of the host's clock has: 1 for time stamp counters that
+    /// are not scaled, GHz for nanoseconds. `None` if that cannot be.
     pub fn new(rate: f64) -> Option<Corridor> {
         let real = rate.is_finite() && rate > 1e-6 && rate < 1e6;
         let corners = Vec::new();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! Why what the host has seen cannot be kept or read. In: nothing. Out: what, where, what to do. Damage inside a file that
-//! opens is no error but a gap ([`super::file::HostFile::gaps`]).
+//! Why what the host has seen cannot be kept or read. In: nothing. Out: what, where, what to do. Damage inside a file
+//! that opens is no error but a gap ([`super::file::HostFile::gaps`]).
 
 use std::path::PathBuf;
 

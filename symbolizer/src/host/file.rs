@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! `host.eft` in a trace directory: what the host has seen; TRACE.md describes it. In: [`HostEvent`]s in the order in which
-//! they were found ([`Writer`]), or a path ([`HostFile`]). Out: the file, or the events of each vCPU in that order, a block
-//! at a time. What is damaged is a [`Gap`]; the blocks around it are read. Never here: what events mean.
+//! `host.eft` in a trace directory: what the host has seen; TRACE.md describes it. In: [`HostEvent`]s in the order in
+//! which they were found ([`Writer`]), or a path ([`HostFile`]). Out: the file, or the events of each vCPU in that
+//! order, a block at a time. What is damaged is a [`Gap`]; the blocks around it are read. Never here: what events
+//! mean.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -503,8 +504,8 @@ pub struct HostTrace {
     pub lost: u64,
 }
 
-/// Reads the file of the trace directory `dir`, whole; `None` if there is none. Reports read [`HostFile`] instead, whose
-/// memory does not grow with the events.
+/// Reads the file of the trace directory `dir`, whole; `None` if there is none. Reports read [`HostFile`] instead,
+/// whose memory does not grow with the events.
 ///
 /// # Errors
 /// Those of [`HostFile::open`].
@@ -618,8 +619,8 @@ mod tests {
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
 
-        /// Bytes of a whole file that were changed, cut out or put in anywhere, with and without checksums put right: it is
-        /// read to its end or refused, and no more events come than there were.
+        /// Bytes of a whole file that were changed, cut out or put in anywhere, with and without checksums put right:
+        /// it is read to its end or refused, and no more events come than there were.
         #[test]
         fn any_file_is_read_or_refused(
             changes in proptest::collection::vec((0usize..1 << 20, 0u8..4, proptest::prelude::any::<u64>()), 0..6),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! A vCPU's host events in the guest's time. In: [`HostEvent`]s of one vCPU in order, and the [`Axis`]. Out: [`Placed`], one
-//! at a time, in order; what an exit's length is made of. Memory: one exit. Never here: functions of the guest.
+//! A vCPU's host events in the guest's time. In: [`HostEvent`]s of one vCPU in order, and the [`Axis`]. Out:
+//! [`Placed`], one at a time, in order; what an exit's length is made of. Memory: one exit. Never here: functions of
+//! the guest.
 
 use super::clock::Axis;
 use super::event::{Exit, HostEvent};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! Names of exit reasons. In: the instruction set's extension and the reason's number, as `kvm:kvm_exit` has them. Out: the
-//! name that Linux gives it. Source of names and numbers: arch/x86/include/uapi/asm/svm.h (SVM_EXIT_*) and vmx.h
-//! (EXIT_REASON_*). Never here: what a reason costs.
+//! Names of exit reasons. In: the instruction set's extension and the reason's number, as `kvm:kvm_exit` has them.
+//! Out: the name that Linux gives it. Source of names and numbers: arch/x86/include/uapi/asm/svm.h (SVM_EXIT_*) and
+//! vmx.h (EXIT_REASON_*). Never here: what a reason costs.
 
 use super::placed::Reason;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! What the guest's exits have cost, and where. In: sums by function and reason, how well the host's clock is known. Out: plain
-//! data ([`ExitReport`]), its tables and its JSON. Never here: which exit belongs where.
+//! What the guest's exits have cost, and where. In: sums by function and reason, how well the host's clock is known.
+//! Out: plain data ([`ExitReport`]), its tables and its JSON. Never here: which exit belongs where.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
