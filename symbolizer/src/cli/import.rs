@@ -78,7 +78,8 @@ fn add(args: &Args, import: &mut Import, trace: &Path) -> anyhow::Result<Summary
     let mut host = Writer::create(work.path(), &import.times().clock())?;
     let summary = guest::run(import, &args.threads, None, &mut host)?;
     host.finish()?;
-    std::fs::rename(work.path().join(FILE), &file).with_context(|| format!("{}: cannot be put there", file.display()))?;
+    std::fs::rename(work.path().join(FILE), &file)
+        .with_context(|| format!("{}: cannot be put there", file.display()))?;
     anstream::eprintln!("written: {}", file.display());
     Ok(summary)
 }
@@ -105,7 +106,10 @@ fn convert(args: &Args, import: &mut Import, output: &Path) -> anyhow::Result<Su
         } else {
             "none of its hypercalls begins a trace: was the recorder started after the guest?"
         };
-        anyhow::bail!("{}: {why}; nothing was written. --into adds the host's events to a trace", args.files[0].display());
+        anyhow::bail!(
+            "{}: {why}; nothing was written. --into adds the host's events to a trace",
+            args.files[0].display()
+        );
     }
     let ended = Ended::Stopped { detail: "imported: the host's recorder does not say how the guest ended".into() };
     let meta = recorder.finish(ended)?;

@@ -41,7 +41,11 @@ pub(super) fn open(path: &Path) -> Result<Opened, ImportError> {
     let text = text(&metadata)?;
     let trace = tsdl::read(&text).map_err(|wrong| {
         let what = format!("line {}: {}", wrong.line, wrong.what);
-        ImportError::unsupported(metadata.path(), what, "`babeltrace2` may tell more; we read CTF 1.8 as LTTng writes it")
+        ImportError::unsupported(
+            metadata.path(),
+            what,
+            "`babeltrace2` may tell more; we read CTF 1.8 as LTTng writes it",
+        )
     })?;
     of_files(Arc::new(trace), metadata.path(), files(&directory)?)
 }

@@ -270,9 +270,8 @@ impl Order {
     }
 
     fn pop(&mut self, all: bool) -> Option<Item> {
-        let ready = all
-            || self.heap.len() > MOST_HELD
-            || self.heap.peek().is_some_and(|held| held.time <= self.complete);
+        let ready =
+            all || self.heap.len() > MOST_HELD || self.heap.peek().is_some_and(|held| held.time <= self.complete);
         let mut item = ready.then(|| self.heap.pop())??.item;
         if item.time() < self.last {
             self.disorder += 1;

@@ -173,7 +173,9 @@ fn in_order(input: &Input, start: u64) -> Result<Found, ImportError> {
 fn shifted(id: u16, input: &Input, notes: &mut Notes) {
     if matches!(id, OPTION_OFFSET | OPTION_TIME_SHIFT) {
         let path = input.path().display();
-        notes.warn(format!("{path}: it asks for times to be shifted, as trace-cmd does to match others; left as recorded"));
+        notes.warn(format!(
+            "{path}: it asks for times to be shifted, as trace-cmd does to match others; left as recorded"
+        ));
     }
 }
 

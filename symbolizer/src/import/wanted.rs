@@ -43,8 +43,7 @@ pub(super) const MOST: usize = 6;
 pub(super) type Values = [Option<u64>; MOST];
 
 /// All of them.
-pub(super) const ALL: [Wanted; 5] =
-    [Wanted::Exit, Wanted::Hypercall, Wanted::Entry, Wanted::Switch, Wanted::Offset];
+pub(super) const ALL: [Wanted; 5] = [Wanted::Exit, Wanted::Hypercall, Wanted::Entry, Wanted::Switch, Wanted::Offset];
 
 /// States of a task in sched_switch that it left the CPU with of its own will; none of these bits: it could run.
 const WAITS: u64 = 0xff;
@@ -69,23 +68,25 @@ impl Wanted {
     /// Its fields.
     pub(super) const fn fields(self) -> &'static [Name] {
         match self {
-            Wanted::Exit => &const {
-                [
-                    needed(&["exit_reason"]),
-                    needed(&["guest_rip"]),
-                    helpful(&["isa"]),
-                    helpful(&["info1"]),
-                    helpful(&["info2"]),
-                    helpful(&["vcpu_id"]),
-                ]
-            },
-            Wanted::Hypercall => &const {
-                [needed(&["nr"]), needed(&["a0"]), needed(&["a1"]), needed(&["a2"]), needed(&["a3"])]
-            },
+            Wanted::Exit => {
+                &const {
+                    [
+                        needed(&["exit_reason"]),
+                        needed(&["guest_rip"]),
+                        helpful(&["isa"]),
+                        helpful(&["info1"]),
+                        helpful(&["info2"]),
+                        helpful(&["vcpu_id"]),
+                    ]
+                }
+            }
+            Wanted::Hypercall => {
+                &const { [needed(&["nr"]), needed(&["a0"]), needed(&["a1"]), needed(&["a2"]), needed(&["a3"])] }
+            }
             Wanted::Entry => &const { [needed(&["vcpu_id"]), helpful(&["rip"])] },
-            Wanted::Switch => &const {
-                [needed(&["prev_pid", "prev_tid"]), needed(&["prev_state"]), needed(&["next_pid", "next_tid"])]
-            },
+            Wanted::Switch => {
+                &const { [needed(&["prev_pid", "prev_tid"]), needed(&["prev_state"]), needed(&["next_pid", "next_tid"])] }
+            }
             Wanted::Offset => &const { [needed(&["vcpu_id"]), needed(&["next_tsc_offset"])] },
         }
     }
@@ -101,16 +102,13 @@ impl Wanted {
                 rip: value(1),
                 info: [value(3), value(4)],
             },
-            Wanted::Hypercall => RawKind::Hypercall(Hypercall {
-                number: value(0),
-                args: [value(1), value(2), value(3), value(4)],
-            }),
+            Wanted::Hypercall => {
+                RawKind::Hypercall(Hypercall { number: value(0), args: [value(1), value(2), value(3), value(4)] })
+            }
             Wanted::Entry => RawKind::Entry { vcpu: value(0) as u32, rip: values[1] },
-            Wanted::Switch => RawKind::Switch {
-                prev: value(0) as u32,
-                runnable: value(1) & WAITS == 0,
-                next: value(2) as u32,
-            },
+            Wanted::Switch => {
+                RawKind::Switch { prev: value(0) as u32, runnable: value(1) & WAITS == 0, next: value(2) as u32 }
+            }
             Wanted::Offset => RawKind::Offset { vcpu: value(0) as u32, next: value(1) },
         }
     }

@@ -26,20 +26,16 @@ fn data(name: &str) -> Vec<u8> {
 
 /// What the guest of the fixtures was told to call.
 fn calls() -> Vec<Hypercall> {
-    let call = |i: u64| Hypercall {
-        number: 1000 + i % 8,
-        args: [i, i.wrapping_mul(0x9e37_79b9_7f4a_7c15), !i, i << 32 | 7],
-    };
+    let call =
+        |i: u64| Hypercall { number: 1000 + i % 8, args: [i, i.wrapping_mul(0x9e37_79b9_7f4a_7c15), !i, i << 32 | 7] };
     (0..300).map(call).collect()
 }
 
 #[test]
 fn real_files_have_all_hypercalls_of_both_vcpus_in_order() {
-    for (name, kind) in [
-        ("trace-v7.dat", Kind::TraceDat),
-        ("trace-v6.dat.zst", Kind::TraceDat),
-        ("perf.data.zst", Kind::PerfData),
-    ] {
+    for (name, kind) in
+        [("trace-v7.dat", Kind::TraceDat), ("trace-v6.dat.zst", Kind::TraceDat), ("perf.data.zst", Kind::PerfData)]
+    {
         let mut import = Import::of_bytes(data(name)).unwrap();
         assert_eq!(import.kinds(), [kind]);
         match (import.times(), kind) {
@@ -280,8 +276,7 @@ fn guest(level: u8, count: u64) -> Vec<(u64, [u64; 4])> {
         let time = 1_000 + 100 * number;
         encoder.push(Event::Leaf { site: site(number % 7), start: time, end: time + 30 }, |w| words.push(w)).unwrap();
     }
-    let header: Vec<u64> =
-        header.as_bytes().chunks(8).map(|b| u64::from_le_bytes(b.try_into().unwrap())).collect();
+    let header: Vec<u64> = header.as_bytes().chunks(8).map(|b| u64::from_le_bytes(b.try_into().unwrap())).collect();
     [frame(level, FrameKind::Header, 0, &header), frame(level, FrameKind::Chunk, 1, &words)].concat()
 }
 

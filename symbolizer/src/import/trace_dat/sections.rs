@@ -7,9 +7,7 @@ use std::collections::HashSet;
 use super::super::ImportError;
 use super::super::input::{Cursor, Input};
 use super::packed::{self, Packing};
-use super::{
-    CpuData, Found, OPTION_BUFFER, OPTION_CLOCK, OPTION_DONE, event_formats, header_page, shifted,
-};
+use super::{CpuData, Found, OPTION_BUFFER, OPTION_CLOCK, OPTION_DONE, event_formats, header_page, shifted};
 
 /// Options that point to sections, and the numbers of those sections.
 const HEADERS: u16 = 16;

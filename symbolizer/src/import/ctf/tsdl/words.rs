@@ -26,9 +26,8 @@ pub(super) struct Words<'a> {
 }
 
 /// Signs of more than one character come first.
-const SIGNS: &[&str] = &[
-    "...", ":=", "->", "{", "}", "[", "]", "(", ")", "<", ">", ";", ":", "=", ",", ".", "-", "+", "*",
-];
+const SIGNS: &[&str] =
+    &["...", ":=", "->", "{", "}", "[", "]", "(", ")", "<", ">", ";", ":", "=", ",", ".", "-", "+", "*"];
 
 impl<'a> Words<'a> {
     pub(super) fn new(text: &'a str) -> Words<'a> {
