@@ -3,7 +3,9 @@
 //! `tests/guest/hypercalls.rs` as the guest), and a trace.dat made here whose hypercalls carry a guest's events.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use early_ftrace_format::encode::Encoder;
 use early_ftrace_format::event::Event;
@@ -16,7 +18,11 @@ use symbolizer::import::{Import, Item, Kind, Times};
 use symbolizer::trace_dir::{Meta, TraceDir};
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::fixture;
+use super::fixture::symbolize;
+
+fn command<S: AsRef<OsStr>, const N: usize>(args: [S; N]) -> Output {
+    symbolize(args.iter().map(AsRef::as_ref))
+}
 
 fn data(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/import").join(name);
@@ -29,12 +35,6 @@ fn calls() -> Vec<Hypercall> {
     let call =
         |i: u64| Hypercall { number: 1000 + i % 8, args: [i, i.wrapping_mul(0x9e37_79b9_7f4a_7c15), !i, i << 32 | 7] };
     (0..300).map(call).collect()
-}
-
-fn symbolize<'a, S: AsRef<std::ffi::OsStr> + ?Sized + 'a>(
-    args: impl IntoIterator<Item = &'a S>,
-) -> std::process::Output {
-    fixture::symbolize(args.into_iter().map(S::as_ref))
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn what_is_no_recording_is_refused_with_the_next_step() {
     let path = dir.path().join("notes.txt");
     std::fs::write(&path, "not a recording").unwrap();
     for path in [path, dir.path().join("missing"), dir.path().to_path_buf()] {
-        let output = symbolize(["import".as_ref(), path.as_os_str(), "-o".as_ref(), dir.path().join("t").as_os_str()]);
+        let output = command([OsStr::new("import"), path.as_os_str(), "-o".as_ref(), dir.path().join("t").as_os_str()]);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{text}");
         assert!(text.contains(&*path.to_string_lossy()), "{text}");
@@ -123,7 +123,7 @@ fn what_is_no_recording_is_refused_with_the_next_step() {
     let path = dir.path().join("trace.dat");
     std::fs::write(&path, data("trace-v7.dat")).unwrap();
     let to = dir.path().join("t");
-    let output = symbolize(["import".as_ref(), path.as_os_str(), "-o".as_ref(), to.as_os_str()]);
+    let output = command([OsStr::new("import"), path.as_os_str(), "-o".as_ref(), to.as_os_str()]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("nothing was written") && text.contains("--into"), "{text}");
@@ -307,7 +307,7 @@ fn a_guests_events_come_out_of_its_hypercalls_and_forged_ones_do_not() {
         let ((file, calls), to) = (made(dir.path(), level), dir.path().join(format!("trace{level}")));
         let level = level.to_string();
         let args = ["import", file.to_str().unwrap(), "-o", to.to_str().unwrap(), "--level", &level];
-        let output = symbolize(args);
+        let output = command(args);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{text}");
         assert!(text.contains(&format!("{calls} hypercalls bore our numbers")), "{text}");
@@ -328,7 +328,7 @@ fn a_guests_events_come_out_of_its_hypercalls_and_forged_ones_do_not() {
         });
         assert!(args.all(|(own, args)| args == if own { [0; 4] } else { [u64::MAX; 4] }));
         // Again: not unasked.
-        assert_eq!(symbolize(["import", file.to_str().unwrap(), "-o", to.to_str().unwrap()]).status.code(), Some(2));
+        assert_eq!(command(["import", file.to_str().unwrap(), "-o", to.to_str().unwrap()]).status.code(), Some(2));
     }
 }
 
@@ -337,17 +337,17 @@ fn host_events_are_added_to_a_trace_once() {
     let dir = tempfile::tempdir().unwrap();
     let ((file, calls), to) = (made(dir.path(), 0), dir.path().join("trace"));
     let (file, to) = (file.to_str().unwrap(), to.to_str().unwrap());
-    assert!(symbolize(["import", file, "-o", to]).status.success());
+    assert!(command(["import", file, "-o", to]).status.success());
     std::fs::remove_file(Path::new(to).join(symbolizer::trace_dir::HOST_FILE)).unwrap();
     let meta = Meta::read(Path::new(to)).unwrap();
-    assert!(symbolize(["import", file, "--into", to]).status.success());
+    assert!(command(["import", file, "--into", to]).status.success());
     assert_eq!(Meta::read(Path::new(to)).unwrap(), meta, "the guest's part is as it was");
     let host = file::read(Path::new(to)).unwrap().expect("host events");
     assert_eq!(host.events.len(), 2 * calls + 1);
-    let again = symbolize(["import", file, "--into", to]);
+    let again = command(["import", file, "--into", to]);
     assert_eq!(again.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&again.stderr).contains("--force"));
-    assert!(symbolize(["import", file, "--into", to, "--force"]).status.success());
+    assert!(command(["import", file, "--into", to, "--force"]).status.success());
     let left: Vec<_> = std::fs::read_dir(to).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 3, "{left:?}");
 }
@@ -372,8 +372,8 @@ fn lost_events_are_counted_and_break_pairs() {
     assert!(matches!(items[1], Item::Lost(lost) if lost.count == Some(7) && lost.time == 2_000), "{items:?}");
     let trace = dir.path().join("trace");
     let (made, _) = made(dir.path(), 0);
-    assert!(symbolize(["import", made.to_str().unwrap(), "-o", trace.to_str().unwrap()]).status.success());
-    let output = symbolize(["import", path.to_str().unwrap(), "--into", trace.to_str().unwrap(), "--force"]);
+    assert!(command(["import", made.to_str().unwrap(), "-o", trace.to_str().unwrap()]).status.success());
+    let output = command(["import", path.to_str().unwrap(), "--into", trace.to_str().unwrap(), "--force"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("has lost 7 events"), "{text}");
     let host = file::read(&trace).unwrap().expect("host events");
