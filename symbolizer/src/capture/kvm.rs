@@ -201,11 +201,13 @@ impl Waiting {
     }
 }
 
+fn event(type_: u32, config: u64) -> perf::perf_event_attr {
+    let size = size_of::<perf::perf_event_attr>() as u32;
+    perf::perf_event_attr { type_, size, config, ..Default::default() }
+}
+
 fn attributes(id: u64, raw_clock: bool, first: bool) -> perf::perf_event_attr {
-    let mut attributes = perf::perf_event_attr::default();
-    attributes.size = size_of::<perf::perf_event_attr>() as u32;
-    attributes.type_ = perf::PERF_TYPE_TRACEPOINT;
-    attributes.config = id;
+    let mut attributes = event(perf::PERF_TYPE_TRACEPOINT, id);
     // Every event.
     attributes.__bindgen_anon_1.sample_period = 1;
     attributes.sample_type =
@@ -227,10 +229,7 @@ fn attributes(id: u64, raw_clock: bool, first: bool) -> perf::perf_event_attr {
 
 /// What the kernel says of perf's clock.
 fn probe(cpu: u32) -> Result<Option<ring::UserTime>, KvmError> {
-    let mut attributes = perf::perf_event_attr::default();
-    attributes.size = size_of::<perf::perf_event_attr>() as u32;
-    attributes.type_ = perf::PERF_TYPE_SOFTWARE;
-    attributes.config = u64::from(perf::PERF_COUNT_SW_DUMMY);
+    let mut attributes = event(perf::PERF_TYPE_SOFTWARE, u64::from(perf::PERF_COUNT_SW_DUMMY));
     let event = ring::open(&mut attributes, cpu).map_err(|cause| refused("its clock", cpu, cause))?;
     Ok(Ring::map(&event, 4096, cpu)?.user_time())
 }

@@ -56,7 +56,7 @@ impl Format {
     }
 }
 
-/// `field:unsigned int vcpu_id;	offset:8;	size:4;	signed:0;`
+/// `field:unsigned int vcpu_id; offset:8; size:4; signed:0;`, with tabs between.
 fn field(line: &str) -> Option<(String, Field)> {
     let mut parts = line.trim().split(';').map(str::trim);
     let name = parts.next()?.strip_prefix("field:")?.split_whitespace().next_back()?;
