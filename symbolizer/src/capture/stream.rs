@@ -392,7 +392,7 @@ mod tests {
             for cpu in 0..cpus {
                 let mut queue = VecDeque::new();
                 for number in 0..each {
-                    let words: Vec<u64> = (0..u64::from(number) * 3).map(|i| i << 32 | u64::from(cpu) + 1).collect();
+                    let words: Vec<u64> = (0..u64::from(number) * 3).map(|i| (i << 32) | (u64::from(cpu) + 1)).collect();
                     queue.extend(calls(&chunk(cpu, number, &words), pack));
                     sent.push((u32::from(cpu), u64::from(number), words));
                 }

@@ -66,7 +66,7 @@ impl Format {
     }
 }
 
-/// `field:unsigned long guest_rip;	offset:16;	size:8;	signed:0;`, with blanks wherever.
+/// `field:unsigned long guest_rip; offset:16; size:8; signed:0;`, with blanks wherever.
 fn field(line: &str) -> Option<Field> {
     let mut parts = line.split(';').map(str::trim);
     let declared = parts.next()?.split_once(':')?.1.trim();

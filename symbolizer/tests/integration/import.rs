@@ -137,8 +137,11 @@ struct Made {
     lost: [Option<u64>; 2],
 }
 
+/// Name, offset and size of a field.
+type Field = (&'static str, usize, usize);
+
 /// Name, then each field's name, offset and size.
-const FORMATS: &[(&str, u16, &[(&str, usize, usize)])] = &[
+const FORMATS: &[(&str, u16, &[Field])] = &[
     ("kvm_exit", 900, &[("guest_rip", 8, 8), ("exit_reason", 16, 4), ("isa", 20, 4), ("vcpu_id", 24, 4)]),
     ("kvm_hypercall", 901, &[("a3", 8, 8), ("a2", 16, 8), ("a1", 24, 8), ("a0", 32, 8), ("nr", 40, 8)]),
     ("kvm_entry", 902, &[("vcpu_id", 8, 4)]),
