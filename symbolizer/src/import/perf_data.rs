@@ -72,6 +72,14 @@ pub(super) fn open(input: Input) -> Result<Opened, ImportError> {
     } else {
         let sections = sections(&input)?;
         attributes(&input, &sections, &mut head.attributes)?;
+        let end = sections.data.0.saturating_add(sections.data.1);
+        if end > input.size() {
+            return Err(ImportError::damaged(
+                &path,
+                input.size(),
+                format!("it is cut off: its events go on to {end:#x}, and what they mean stands behind them"),
+            ));
+        }
         if let Some((_, (at, size))) = sections.features.iter().find(|(feature, _)| *feature == FEATURE_TRACING_DATA) {
             tracing::read(&input.read(*at, *size)?, &path, *at, &mut head.formats, &mut head.notes)?;
         }

@@ -94,9 +94,9 @@ fn a_file_that_is_cut_off_gives_what_is_whole_and_says_so() {
     for name in ["trace-v7.dat", "trace-v6.dat.zst", "perf.data.zst"] {
         let whole = data(name);
         let all = Import::of_bytes(whole.clone()).unwrap().count();
-        // All heads are in front; of version 7 the tables of packed pages are at the end.
+        // All heads are in front; of version 7 the tables of packed pages are at the end, of perf's what events mean.
         let mut import = match Import::of_bytes(whole[..whole.len() * 3 / 4].to_vec()) {
-            Err(error) if name == "trace-v7.dat" => {
+            Err(error) if name != "trace-v6.dat.zst" => {
                 assert!(error.to_string().contains("damaged at offset 0x"), "{error}");
                 continue;
             }
