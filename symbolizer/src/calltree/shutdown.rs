@@ -4,7 +4,7 @@
 //! ticks. Never here: text.
 //!
 //! The kernel marks none of its steps, but each begins or ends with a call of a function that is neither static nor
-//! inlined, under the same name since 4.x: [`ENTERS`] and [`LEAVES`] are all that is known of it. One task goes
+//! inlined, under the same name since 4.x: `ENTERS` and `LEAVES` are all that is known of it. One task goes
 //! through them all, `kernel_power_off` and the others never return, and a step is never gone back to.
 
 use std::collections::{HashMap, VecDeque};
@@ -380,7 +380,7 @@ pub struct Sums {
     pub calls: u64,
     /// Each function.
     pub functions: HashMap<Function, Figures>,
-    /// Those that a step is made of, such as each driver's function: see [`is_part`].
+    /// Those that a step is made of, such as each driver's function: see `is_part`.
     pub parts: HashMap<Function, Figures>,
 }
 

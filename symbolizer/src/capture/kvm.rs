@@ -5,8 +5,8 @@
 //!
 //! Events are opened on this thread, switched off, and inherited by the process that it starts, which switches them on
 //! at its exec: no thread of it is missed, other virtual machines are not seen, and nothing is recorded of us. When a
-//! thread is off its CPU, the kernel's own records of switches say ([`record`]): they are shorter than sched_switch, and
-//! of these threads only. One ring for each CPU of the host ([`ring`]); what was read in one pass is given in the next,
+//! thread is off its CPU, the kernel's own records of switches say (`record`): they are shorter than sched_switch, and
+//! of these threads only. One ring for each CPU of the host (`ring`); what was read in one pass is given in the next,
 //! when nothing older can come from another CPU any more. [`Recording`] makes a trace of them.
 
 mod clock;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! Frames from what a guest has sent: hypercalls, or the bytes of a port. In: the words as they come
 //! (`early_ftrace_format::stream` has the frames). Out: headers, chunks, counters; what was wrong, as warnings.
-//! Never here: where the words come from; what a chunk's words mean; files ([`recorder`] writes them).
+//! Never here: where the words come from; what a chunk's words mean; files (`recorder` writes them).
 //!
 //! The guest is hostile: no frame grows beyond [`LARGEST`] words, each source has one at a time, a CPU and a count are
 //! checked before anything is kept. What may still be asked of the caller: to take what is done ([`Assembler::next`])

@@ -3,7 +3,7 @@
 //! table on stdout, `micro.json`. The loops run in the guest (`tests/guest/micro.rs`) under QEMU's icount, where the
 //! time stamp counter counts instructions: figures repeat, and tell nothing of caches. Never here: the loops.
 //!
-//! A mode of [`MODES`] is one boot. What they record is not the same, and stands beside the figures: ftrace's
+//! A mode of `MODES` is one boot. What they record is not the same, and stands beside the figures: ftrace's
 //! tracepoints and perf record two events for a system call and one for a switch, wherever these come from; function
 //! tracers, ours among them, record each function that is called in it. So the modes are in groups, and ours is in
 //! each with what is most alike.
