@@ -150,6 +150,6 @@ fn two_kernels_are_booted_in_turn() {
     assert_eq!(metas[1]["build_id"], metas[2]["build_id"]);
     assert_ne!(metas[0]["build_id"], metas[1]["build_id"]);
     // Of two boots nothing can be told, and that is said.
-    assert!(said.contains("less than 4 boots"), "{said}");
+    assert!(said.contains("less than 5 boots"), "{said}");
     assert!(said.contains("symbolize diff"), "{said}");
 }
