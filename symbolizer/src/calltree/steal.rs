@@ -170,51 +170,10 @@ impl<'a, 'l, S: Sink> Unstolen<'a, 'l, S> {
 
     /// A task without what was stolen from it; its frames are its own.
     fn without(raw: &Task, own: &mut Own) -> Task {
-        let Task {
-            pid,
-            idle,
-            booting,
-            boot,
-            name,
-            frames: _,
-            away,
-            out_since,
-            in_since,
-            running,
-            cpu,
-            ended,
-            suspect,
-            on_cpu,
-            first,
-            switches,
-            calls,
-            orphans,
-            cut,
-        } = *raw;
         let frames = std::mem::take(&mut own.frames);
-        let away = away.wrapping_add(own.stolen);
-        let (boot, on_cpu) = (boot.saturating_sub(own.boot), on_cpu.saturating_sub(own.stolen));
-        Task {
-            pid,
-            idle,
-            booting,
-            boot,
-            name,
-            frames,
-            away,
-            out_since,
-            in_since,
-            running,
-            cpu,
-            ended,
-            suspect,
-            on_cpu,
-            first,
-            switches,
-            calls,
-            orphans,
-            cut,
-        }
+        let away = raw.away.wrapping_add(own.stolen);
+        let (boot, on_cpu) = (raw.boot.saturating_sub(own.boot), raw.on_cpu.saturating_sub(own.stolen));
+        Task { frames, away, boot, on_cpu, ..*raw }
     }
 
     /// What changes of a task within a stretch.

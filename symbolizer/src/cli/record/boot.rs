@@ -231,15 +231,7 @@ fn record_port(
         },
     );
     printer.clear();
-    let (ended, failed) = match run {
-        Ok(ended) => (ended, None),
-        Err(error) => (Ended::Died { detail: format!("the recorder could not go on: {error}") }, Some(error)),
-    };
-    if failed.is_some()
-        && let Some(vmm) = watch.vmm()
-    {
-        vmm.stop();
-    }
+    let (ended, failed) = outcome(run, &mut watch);
     recorder.warn(stream::refused(&command_line, &region.header_now()));
     let finished = recorder.finish(ended);
     if let Some(error) = failed {
@@ -397,6 +389,19 @@ fn ending(args: &Args, machine: &Machine, vmlinux: &Path) -> anyhow::Result<Opti
     Ok(Some(Ending { functions: functions.collect() }))
 }
 
+/// How a recording ended; a machine that nobody records any more is stopped.
+pub(super) fn outcome(run: Result<Ended, CaptureError>, watch: &mut Watch) -> (Ended, Option<CaptureError>) {
+    match run {
+        Ok(ended) => (ended, None),
+        Err(error) => {
+            if let Some(vmm) = watch.vmm() {
+                vmm.stop();
+            }
+            (Ended::Died { detail: format!("the recorder could not go on: {error}") }, Some(error))
+        }
+    }
+}
+
 /// A path as it is found from anywhere.
 fn absolute(path: Option<&Path>) -> String {
     let path = path.and_then(|path| std::path::absolute(path).ok());
@@ -424,15 +429,7 @@ fn record(args: &Args, recording: Recording<'_>) -> anyhow::Result<Meta> {
     };
     let run = session.run::<CaptureError>(over, |progress: session::Progress| printer.print(progress));
     printer.clear();
-    let (ended, failed) = match run {
-        Ok(ended) => (ended, None),
-        Err(error) => (Ended::Died { detail: format!("the recorder could not go on: {error}") }, Some(error)),
-    };
-    if failed.is_some()
-        && let Some(vmm) = watch.vmm()
-    {
-        vmm.stop();
-    }
+    let (ended, failed) = outcome(run, &mut watch);
     let finished = session.finish(ended);
     if let Some(error) = failed {
         return Err(anyhow::Error::from(error).context("the recording ended early"));

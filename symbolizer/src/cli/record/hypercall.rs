@@ -4,14 +4,14 @@
 
 use super::super::progress::{self, Printer};
 use super::Args;
-use super::boot::{Shot, Voice, start};
+use super::boot::{Shot, Voice, outcome, start};
 use anyhow::{Context, bail};
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use symbolizer::capture::kvm::{RING, Recorder, Recording};
 use symbolizer::capture::stream;
-use symbolizer::trace_dir::{Ended, Meta};
+use symbolizer::trace_dir::Meta;
 
 /// Starts QEMU with `added` behind the user's arguments, and records.
 pub fn record(
@@ -35,15 +35,7 @@ pub fn record(
     let mut printer = Printer::new(args.progress);
     let run = recording.run(|| watch.poll(), |progress| printer.print(progress));
     printer.clear();
-    let (ended, failed) = match run {
-        Ok(ended) => (ended, None),
-        Err(error) => (Ended::Died { detail: format!("the recorder could not go on: {error}") }, Some(error)),
-    };
-    if failed.is_some()
-        && let Some(vmm) = watch.vmm()
-    {
-        vmm.stop();
-    }
+    let (ended, failed) = outcome(run, &mut watch);
     let finished = recording.finish(ended);
     if let Some(error) = failed {
         return Err(anyhow::Error::from(error).context("the recording ended early"));
