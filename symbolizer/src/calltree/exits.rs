@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! Which function the guest was in when the host took over. In: calls as recorded, as a [`Sink`], and each vCPU's
-//! exits in the guest's time. Out: exits and host time by function and reason ([`Exits`]). Guest CPU n is vCPU n.
-//! Memory hangs on functions and reasons, not on exits. Never here: the host's clock, names.
+//! exits in the guest's time, by the number of the guest's CPU. Out: exits and host time by function and reason
+//! ([`Exits`]). Memory hangs on functions and reasons, not on exits. Never here: the host's clock, names.
 //!
 //! An exit belongs to the innermost function that is open on its CPU at that time: from the tick of its entry, up to
 //! the tick before its exit. Each CPU's calls come in order, as do its exits: both are gone through side by side.

@@ -278,8 +278,8 @@ impl<'a> Finder<'a> {
         {
             found.step(step, time);
         }
-        let path = frames.iter().map(|frame| frame.function).collect();
-        found.late(Late { time, function, path, cpu, task, returned });
+        let path = frames.iter().map(|frame| frame.function);
+        found.late(Late { time, function, path: Vec::new(), cpu, task, returned }, path);
     }
 }
 
@@ -296,15 +296,20 @@ impl Found {
     }
 
     /// CPUs' calls come in the order of their stretches: not quite in that of their times.
-    fn late(&mut self, late: Late) {
+    fn late(&mut self, mut late: Late, path: impl Iterator<Item = Function>) {
         let at = self.last.iter().rposition(|before| before.time <= late.time).map_or(0, |at| at + 1);
         if at == 0 && self.last.len() >= LATE {
             return;
         }
+        // The first one's path is the next one's memory: nearly every call comes here.
+        let (at, memory) = match self.last.len() >= LATE {
+            true => (at - 1, self.last.pop_front().map(|first| first.path)),
+            false => (at, None),
+        };
+        late.path = memory.unwrap_or_default();
+        late.path.clear();
+        late.path.extend(path);
         self.last.insert(at, late);
-        if self.last.len() > LATE {
-            self.last.pop_front();
-        }
     }
 }
 

@@ -236,10 +236,14 @@ fn probe(cpu: u32) -> Result<Option<ring::UserTime>, KvmError> {
 
 fn refused(event: &'static str, cpu: u32, cause: io::Error) -> KvmError {
     if matches!(cause.kind(), io::ErrorKind::PermissionDenied) {
-        let paranoid = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_else(|_| "unknown".into());
-        return KvmError::NotAllowed { paranoid: paranoid.trim().to_owned() };
+        return not_allowed();
     }
     KvmError::Open { event, cpu, cause }
+}
+
+fn not_allowed() -> KvmError {
+    let paranoid = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_else(|_| "unknown".into());
+    KvmError::NotAllowed { paranoid: paranoid.trim().to_owned() }
 }
 
 fn tracefs() -> Result<PathBuf, KvmError> {
@@ -247,6 +251,7 @@ fn tracefs() -> Result<PathBuf, KvmError> {
     for path in TRACEFS.map(Path::new) {
         match fs::read_dir(path.join("events")) {
             Ok(_) => return Ok(path.to_owned()),
+            Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => return Err(not_allowed()),
             Err(cause) => failed = failed.or(Some(KvmError::NoTracefs { path: path.to_owned(), cause })),
         }
     }

@@ -68,6 +68,8 @@ pub struct Assembler {
     partial: HashMap<u32, Partial>,
     /// Bytes of the port that are no whole word or frame yet.
     bytes: Vec<u8>,
+    /// How many of the bytes behind a head that waits for more are known to begin no other frame.
+    searched: usize,
     /// Whether the bytes before these were no frame.
     astray: bool,
     /// Number of each CPU's next frame.
@@ -90,6 +92,7 @@ impl Assembler {
         Assembler {
             partial: HashMap::new(),
             bytes: Vec::new(),
+            searched: 0,
             astray: false,
             numbers: HashMap::new(),
             done: VecDeque::new(),
@@ -104,7 +107,7 @@ impl Assembler {
         let words = &args[..usize::from(call.words).clamp(1, MOST_WORDS)];
         if call.first {
             if let Some(old) = self.partial.remove(&source) {
-                self.drop_frame(format!("CPU {}: a frame breaks off after {} words", old.head.cpu, old.words.len()));
+                self.cut(&old);
             }
             let Some(head) = Head::read(words[0]).filter(|head| plausible(*head)) else {
                 return self.drop_frame(format!("a hypercall of vCPU {source} begins no frame"));
@@ -127,16 +130,30 @@ impl Assembler {
         let Some(partial) = self.partial.get_mut(&source) else { return };
         let missing = usize::from(partial.head.count) - partial.words.len();
         if words.len() > missing {
-            let cpu = partial.head.cpu;
+            let head = partial.head;
             self.partial.remove(&source);
-            return self.drop_frame(format!("CPU {cpu}: a frame has more words than its head says"));
+            self.expect(head);
+            return self.drop_frame(format!("CPU {}: a frame has more words than its head says", head.cpu));
         }
         partial.words.extend_from_slice(words);
         if words.len() == missing
             && let Some(whole) = self.partial.remove(&source)
         {
-            self.complete(whole.head, &whole.words);
+            self.complete(whole.head, whole.words);
         }
+    }
+
+    /// Hypercalls were lost here: what comes next may be the rest of another frame than of the one that has begun.
+    pub fn lost(&mut self) {
+        for (_, partial) in std::mem::take(&mut self.partial) {
+            self.cut(&partial);
+        }
+    }
+
+    fn cut(&mut self, partial: &Partial) {
+        let Partial { head, words } = partial;
+        self.expect(*head);
+        self.drop_frame(format!("CPU {}: a frame breaks off after {} words", head.cpu, words.len()));
     }
 
     /// Takes bytes of a port. What is between frames is passed over.
@@ -161,23 +178,30 @@ impl Assembler {
         let first = word(0)?;
         let Some(head) = Head::read(first).filter(|head| plausible(*head)) else { return Some(self.stray()) };
         // The second word tells a frame from words that look like a head.
-        let begins = match head.kind {
-            FrameKind::Header => word(1)? == MAGIC,
-            FrameKind::Chunk => word(1)? == u64::from(CHUNK_MAGIC) | u64::from(head.cpu) << 32,
-            FrameKind::Counters => true,
-        };
-        if !begins {
+        if second(head).is_some_and(|second| Some(second) != word(1)) {
+            word(1)?;
             return Some(self.stray());
         }
         let size = 8 * (1 + usize::from(head.count));
+        // Who was stopped while it sent, or had the port taken from it, has left a head without all of its words: others
+        // would be taken for them.
+        let from = at + self.searched.max(8);
+        let behind = self.bytes.get(from..self.bytes.len().min(at + size + 15)).unwrap_or_default();
+        if let Some(next) = begin(behind) {
+            self.searched = 0;
+            self.expect(head);
+            self.drop_frame(format!("CPU {}: a frame is cut off by the next", head.cpu));
+            return Some(from - at + next);
+        }
+        self.searched = (from - at + behind.len()).saturating_sub(15).max(8);
         let words: Vec<u64> = self
             .bytes
             .get(at + 8..at + size)?
             .chunks_exact(8)
             .map(|bytes| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)))
             .collect();
-        self.astray = false;
-        self.complete(head, &words);
+        (self.astray, self.searched) = (false, 0);
+        self.complete(head, words);
         Some(size)
     }
 
@@ -190,14 +214,19 @@ impl Assembler {
         1
     }
 
-    /// A frame with all its words.
-    fn complete(&mut self, head: Head, words: &[u64]) {
-        let expected = self.numbers.insert(head.cpu, head.number.wrapping_add(1));
-        let missing = expected.map_or(0, |expected| head.number.wrapping_sub(expected));
+    /// A frame has come, whole or not: those that should have come before it are missing. The first has number 0.
+    fn expect(&mut self, head: Head) {
+        let expected = self.numbers.insert(head.cpu, head.number.wrapping_add(1)).unwrap_or(0);
+        let missing = head.number.wrapping_sub(expected);
         if missing > 0 {
             self.dropped += u64::from(missing);
             self.warn(format!("CPU {}: {missing} frames did not come before frame {}", head.cpu, head.number));
         }
+    }
+
+    /// A frame with all its words.
+    fn complete(&mut self, head: Head, mut words: Vec<u64>) {
+        self.expect(head);
         let cpu = u32::from(head.cpu);
         let assembled = match head.kind {
             FrameKind::Header => Header::read_from_bytes(words.as_bytes())
@@ -205,11 +234,13 @@ impl Assembler {
                 .filter(is_ours)
                 .map(|header| Assembled::Header(Box::new(header))),
             FrameKind::Chunk => {
-                let (first, rest) = words.split_at(CHUNK_HEADER_WORDS);
-                ChunkHeader::read_from_bytes(first.as_bytes())
-                    .ok()
+                let header = words
+                    .get(..CHUNK_HEADER_WORDS)
+                    .and_then(|words| ChunkHeader::read_from_bytes(words.as_bytes()).ok());
+                words.drain(..CHUNK_HEADER_WORDS.min(words.len()));
+                header
                     .filter(|header| header.magic == CHUNK_MAGIC && header.cpu == cpu)
-                    .map(|header| Assembled::Chunk { cpu, header, words: rest.to_vec() })
+                    .map(|header| Assembled::Chunk { cpu, header, words })
             }
             FrameKind::Counters => CpuControl::read_from_bytes(words.as_bytes())
                 .ok()
@@ -263,6 +294,25 @@ fn plausible(head: Head) -> bool {
         FrameKind::Counters => count == CONTROL_WORDS,
     };
     fits && u32::from(head.cpu) < MAX_CPUS
+}
+
+/// The word behind a head, where it says that this is one.
+fn second(head: Head) -> Option<u64> {
+    match head.kind {
+        FrameKind::Header => Some(MAGIC),
+        FrameKind::Chunk => Some(u64::from(CHUNK_MAGIC) | u64::from(head.cpu) << 32),
+        FrameKind::Counters => None,
+    }
+}
+
+/// Where in these bytes a frame begins that its second word tells.
+fn begin(bytes: &[u8]) -> Option<usize> {
+    let word = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+    let magic = FRAME_MAGIC.to_le_bytes();
+    memchr::memmem::find_iter(bytes, &magic).filter_map(|at| at.checked_sub(6)).find(|&at| {
+        let head = word(at).and_then(Head::read).filter(|head| plausible(*head));
+        head.and_then(second).is_some_and(|second| word(at + 8) == Some(second))
+    })
 }
 
 /// Whether a header is one that this program reads.
@@ -359,10 +409,42 @@ mod tests {
         for byte in bytes {
             assembler.push_bytes(&[byte]);
         }
-        // What was torn swallows what follows, at most as far as it would have reached; then the next one is found.
         let got = words_of(&taken(&mut assembler));
-        assert_eq!(got.last(), Some(&(1, 6, vec![6])), "{got:?}");
+        assert_eq!(got, [(1, 5, vec![4, 5]), (1, 6, vec![6])]);
         assert!(assembler.dropped() > 0 && !assembler.warnings().is_empty());
+    }
+
+    #[test]
+    fn a_frame_of_the_port_that_is_cut_off_takes_none_of_the_next_ones() {
+        let torn = chunk(0, 0, &(1..500).collect::<Vec<_>>());
+        // The next ones have more words than are missing, or fewer; whole words or not.
+        for (kept, next) in [(100, 3), (100, 700), (8 * 30 + 5, 3), (8 * 400, 2000), (16, 1)] {
+            let mut assembler = Assembler::new();
+            let words: Vec<u64> = (0..next).map(|word| word << 40 | 7).collect();
+            for piece in [&torn.as_bytes()[..kept], chunk(1, 0, &words).as_bytes(), chunk(0, 1, &[3]).as_bytes()] {
+                for half in [&piece[..piece.len() / 2], &piece[piece.len() / 2..]] {
+                    assembler.push_bytes(half);
+                }
+            }
+            assert_eq!(words_of(&taken(&mut assembler)), [(1, 0, words), (0, 1, vec![3])], "{kept} {next}");
+            assert_eq!(assembler.dropped(), 1, "{:?}", assembler.warnings());
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_frame_is_not_taken_for_that_of_one_before() {
+        let (a, b) = (calls(&chunk(0, 0, &[1, 2, 3, 4]), 1), calls(&chunk(0, 1, &[5, 6, 7, 8]), 1));
+        let mut assembler = Assembler::new();
+        for (call, args) in &a[..a.len() - 2] {
+            assembler.push_call(0, *call, args);
+        }
+        // The end of one and the beginning of the other are lost, and the host says so.
+        assembler.lost();
+        for (call, args) in &b[b.len() - 2..] {
+            assembler.push_call(0, *call, args);
+        }
+        assert_eq!(taken(&mut assembler), []);
+        assert_eq!((assembler.dropped(), assembler.strange()), (1, 2), "{:?}", assembler.warnings());
     }
 
     #[test]
@@ -372,20 +454,21 @@ mod tests {
             assembler.push_bytes(chunk(2, number, &[9]).as_bytes());
         }
         assert_eq!(words_of(&taken(&mut assembler)).len(), 3);
-        assert_eq!(assembler.dropped(), 2);
-        assert!(assembler.warnings()[0].contains("2 frames"), "{:?}", assembler.warnings());
+        assert_eq!(assembler.dropped(), 254 + 2);
+        assert!(assembler.warnings()[0].contains("254 frames"), "{:?}", assembler.warnings());
+        assert!(assembler.warnings()[1].contains("2 frames"), "{:?}", assembler.warnings());
     }
 
     proptest! {
-        /// Whatever the order in which vCPUs come, however words are packed, and whichever hypercalls are lost: what is
-        /// taken for whole is whole, and if none is lost nothing is missing.
+        /// Whatever the order in which vCPUs come, however words are packed, and whichever hypercalls in a row are lost,
+        /// of which the host tells: what is taken for whole is whole, and if none is lost nothing is missing.
         #[test]
         fn interleaved_frames_are_whole_or_dropped(
             cpus in 1u16..4,
             each in 1u8..6,
             pack in 1usize..5,
             order in proptest::collection::vec(0usize..4, 0..400),
-            lose in proptest::option::of(0usize..60),
+            lose in proptest::option::of((0usize..60, 1usize..30)),
         ) {
             let mut queues: Vec<VecDeque<_>> = Vec::new();
             let mut sent = Vec::new();
@@ -403,8 +486,9 @@ mod tests {
             let (mut count, mut got) = (0, Vec::new());
             for turn in turns {
                 let Some((call, args)) = queues.get_mut(turn).and_then(VecDeque::pop_front) else { continue };
-                if lose != Some(count) {
-                    assembler.push_call(turn as u32, call, &args);
+                match lose {
+                    Some((from, many)) if (from..from + many).contains(&count) => assembler.lost(),
+                    _ => assembler.push_call(turn as u32, call, &args),
                 }
                 count += 1;
                 got.extend(words_of(&taken(&mut assembler)));
@@ -412,7 +496,7 @@ mod tests {
             for one in &got {
                 prop_assert!(sent.contains(one), "{one:?} was never sent");
             }
-            let lost = lose.is_some_and(|lose| lose < count);
+            let lost = lose.is_some_and(|lose| lose.0 < count);
             prop_assert_eq!(got.len() == sent.len(), !lost);
         }
 

@@ -22,11 +22,18 @@ pub struct Axes {
     pub unplaced: u64,
     /// Events in blocks that are damaged.
     pub damaged: u64,
+    /// The counters' frequencies of the host and of the guest in kHz, if KVM scales the latter (`tsc-frequency`, a guest
+    /// that came from another machine): the offset alone does not lead to the guest's time.
+    pub scaled: Option<(u64, u64)>,
 }
+
+/// Parts in a thousand that the frequencies of host and guest differ by at least where KVM scales: a guest that
+/// measures the counter itself is wrong by less.
+const SCALED: u64 = 2;
 
 /// Reads through the file once.
 pub fn axes(file: &HostFile, khz: Option<u64>) -> Axes {
-    let mut axes = Axes::default();
+    let mut axes = Axes { scaled: scaled(file.clock(), khz), ..Axes::default() };
     let rate = match file.clock() {
         Clock::Tsc => Some(1.0),
         Clock::Ns { .. } => khz.map(|khz| khz as f64 / 1e6),
@@ -55,7 +62,8 @@ pub fn axes(file: &HostFile, khz: Option<u64>) -> Axes {
         axes.exits += exits;
         let (first, last) = span.unwrap_or_default();
         let estimated = || Axis::of_corridor(file.clock(), bounds.as_ref()?.corridor(), first, last);
-        match Axis::of_offsets(file.clock(), offsets) {
+        let offset = if axes.scaled.is_none() { Axis::of_offsets(file.clock(), offsets) } else { None };
+        match offset {
             Some(axis) => {
                 axes.unplaced += early;
                 axes.by_vcpu.insert(vcpu, axis);
@@ -67,4 +75,28 @@ pub fn axes(file: &HostFile, khz: Option<u64>) -> Axes {
         }
     }
     axes
+}
+
+/// Both frequencies, if they are known and too different for the same counter.
+fn scaled(clock: Clock, guest: Option<u64>) -> Option<(u64, u64)> {
+    let (host, guest) = (clock.khz()?, guest.filter(|khz| *khz > 0)?);
+    (host.abs_diff(guest) > guest / 1_000 * SCALED).then_some((host, guest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::clock::Conversion;
+    use super::*;
+
+    #[test]
+    fn a_counter_of_another_frequency_is_a_scaled_one() {
+        // 2.6 GHz: mult / 2^shift nanoseconds a tick.
+        let clock = Clock::Ns { conversion: Some(Conversion { zero: 7, mult: 3_303_820_997, shift: 33 }) };
+        assert_eq!(clock.khz(), Some(2_600_000));
+        assert_eq!(scaled(clock, Some(2_599_000)), None);
+        assert_eq!(scaled(clock, Some(2_000_000)), Some((2_600_000, 2_000_000)));
+        assert_eq!(scaled(clock, None), None);
+        assert_eq!(scaled(Clock::Tsc, Some(2_000_000)), None);
+        assert_eq!(scaled(Clock::Ns { conversion: None }, Some(2_000_000)), None);
+    }
 }

@@ -56,6 +56,17 @@ impl Clock {
         }
     }
 
+    /// The frequency of the host's counter in kHz, if that can be told.
+    pub fn khz(self) -> Option<u64> {
+        match self {
+            Clock::Ns { conversion: Some(Conversion { mult, shift, .. }) } if mult > 0 && shift < 64 => {
+                let mult = u128::from(mult);
+                u64::try_from(((1_000_000u128 << shift) + mult / 2) / mult).ok()
+            }
+            _ => None,
+        }
+    }
+
     /// By how many ticks [`Clock::ticks`] may be too early.
     fn coarse(self) -> u64 {
         match self {

@@ -43,26 +43,19 @@ pub struct Reason {
     pub code: u32,
 }
 
-/// Puts a vCPU's events on the guest's axis. Those that cannot be put there are counted.
+/// Puts a vCPU's events on the guest's axis. Those that cannot be put there are left out; [`super::axes::Axes`] counts them.
 #[derive(Debug)]
 pub struct Places<'a, I> {
     events: I,
     axis: &'a Axis,
     /// Off the CPU since the last exit began: host times, preempted.
     away: Vec<(u64, u64, bool)>,
-    /// Exits from before an offset was known.
-    unplaced: u64,
 }
 
 impl<'a, I: Iterator<Item = HostEvent>> Places<'a, I> {
     /// Events in the order of [`super::file::HostFile::events`]: what happens inside an exit comes before it.
     pub fn new(events: I, axis: &'a Axis) -> Places<'a, I> {
-        Places { events, axis, away: Vec::new(), unplaced: 0 }
-    }
-
-    /// Exits that have no place.
-    pub fn unplaced(&self) -> u64 {
-        self.unplaced
+        Places { events, axis, away: Vec::new() }
     }
 
     fn span(&self, time: u64, length: u64) -> Option<(u64, u64)> {
@@ -98,10 +91,11 @@ impl<I: Iterator<Item = HostEvent>> Iterator for Places<'_, I> {
     fn next(&mut self) -> Option<Placed> {
         loop {
             match self.events.next()? {
-                HostEvent::Exit(exit) => match self.exit(&exit) {
-                    Some(placed) => return Some(placed),
-                    None => self.unplaced += 1,
-                },
+                HostEvent::Exit(exit) => {
+                    if let Some(placed) = self.exit(&exit) {
+                        return Some(placed);
+                    }
+                }
                 HostEvent::Away { time, length, preempted, .. } => {
                     if self.away.len() < MOST_AWAY {
                         self.away.push((time, time.saturating_add(length), preempted));
@@ -144,9 +138,9 @@ mod tests {
         let axis = Axis::of_offsets(Clock::Tsc, offsets).unwrap();
         let away = |time, length, preempted| HostEvent::Away { vcpu: 0, time, length, preempted };
         let events = [exit(10, 5), away(110, 30, false), away(150, 5, true), exit(100, 100), exit(300, 7)];
-        let mut places = Places::new(events.into_iter(), &axis);
+        let places = Places::new(events.into_iter(), &axis);
         let reason = Reason { isa: 2, code: 0x78 };
-        let all: Vec<Placed> = places.by_ref().collect();
+        let all: Vec<Placed> = places.collect();
         assert_eq!(
             all,
             [
@@ -155,6 +149,5 @@ mod tests {
                 Placed::Exit { time: 1300, reason, host: 7, stolen: 0, asleep: 0 },
             ]
         );
-        assert_eq!(places.unplaced(), 1);
     }
 }

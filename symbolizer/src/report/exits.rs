@@ -45,6 +45,8 @@ pub struct ExitReport {
     pub functions: Vec<ExitRow>,
     /// Exits without a place in the guest's time.
     pub unplaced: u64,
+    /// The counters' frequencies of host and guest in kHz, if KVM scales the guest's.
+    pub scaled: Option<(u64, u64)>,
     /// Events that are lost or damaged, and places where the file is.
     pub lost: (u64, u64),
     /// Of each vCPU, by how many ticks its host times may be wrong, and how they were found.
@@ -94,7 +96,7 @@ impl ExitReport {
         });
         let clocks = axes.by_vcpu.iter().map(|(&vcpu, axis)| (vcpu, axis.error(), axis.how())).collect();
         let lost = (lost.0.saturating_add(axes.damaged), lost.1);
-        ExitReport { all, reasons, functions, unplaced: axes.unplaced, lost, clocks, taken }
+        ExitReport { all, reasons, functions, unplaced: axes.unplaced, scaled: axes.scaled, lost, clocks, taken }
     }
 
     /// How well the host's times are known, in words.
@@ -131,6 +133,14 @@ impl ExitReport {
                 lines.push("with --correct, times are not freed from what was stolen by the host".to_owned());
             }
             _ => {}
+        }
+        if let Some((host, guest)) = self.scaled {
+            lines.push(format!(
+                "the guest's time stamp counter runs at {} kHz, the host's at {}: the offset that KVM has set does not \
+                 lead from one to the other and is not used",
+                count(guest),
+                count(host)
+            ));
         }
         let mut say = |number: u64, what: &str| {
             if number > 0 {

@@ -41,14 +41,14 @@ pub enum KvmError {
     },
     /// We may not record.
     #[error(
-        "the host's tracepoints may not be recorded by this user (kernel.perf_event_paranoid is {paranoid}): run it as root, or with CAP_PERFMON (setcap cap_perfmon,cap_dac_read_search+ep), or choose --channel ram"
+        "the host's tracepoints may not be recorded by this user (kernel.perf_event_paranoid is {paranoid}): run it as root, or with CAP_PERFMON (setcap cap_perfmon,cap_dac_read_search,cap_ipc_lock+ep), or choose --channel ram"
     )]
     NotAllowed {
         /// The setting.
         paranoid: String,
     },
     /// The kernel refuses otherwise.
-    #[error("perf_event_open for {event} on CPU {cpu}: {cause}")]
+    #[error("perf_event_open for {event} on CPU {cpu}: {cause}{}", if .cause.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) { "; four files for each CPU are needed: raise `ulimit -n`" } else { "" })]
     Open {
         /// The event.
         event: &'static str,
@@ -58,7 +58,9 @@ pub enum KvmError {
         cause: io::Error,
     },
     /// No memory for the ring.
-    #[error("the ring of {bytes} bytes for CPU {cpu}: {cause}")]
+    #[error(
+        "the ring of {bytes} bytes for CPU {cpu}: {cause}. Memory that is locked for it is limited for whoever has no CAP_IPC_LOCK: run it as root, or raise `ulimit -l` or kernel.perf_event_mlock_kb"
+    )]
     Ring {
         /// The host's CPU.
         cpu: u32,

@@ -130,6 +130,7 @@ impl Recording {
             Seen::Lost { count, .. } => {
                 sorter.lost = sorter.lost.saturating_add(count);
                 aggregator.lost(&mut |event| sorter.take(event));
+                sorter.trace.lost();
             }
         };
         if last {

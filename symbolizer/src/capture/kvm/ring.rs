@@ -12,6 +12,10 @@ use sys::bindings::{perf_event_attr, perf_event_mmap_page};
 
 const PAGE: usize = 4096;
 
+/// `cap_user_time_zero` of `struct perf_event_mmap_page` (include/uapi/linux/perf_event.h), behind two of `cap_bit0`,
+/// `cap_user_rdpmc` and `cap_user_time`.
+const CAP_USER_TIME_ZERO: u64 = 1 << 4;
+
 /// Opens an event of this thread, and of the processes and threads that it starts from here on, on one CPU.
 pub fn open(attributes: &mut perf_event_attr, cpu: u32) -> io::Result<OwnedFd> {
     let cpu = i32::try_from(cpu).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -74,7 +78,7 @@ impl Ring {
             // It changes rarely, at each move of the event; a bound all the same.
             for _ in 0..1000 {
                 let before = lock.load(Ordering::Acquire);
-                let capabilities = (&raw const (*page).__bindgen_anon_1.capabilities).read_volatile();
+                let capabilities: u64 = (&raw const (*page).__bindgen_anon_1.capabilities).read_volatile();
                 let found = UserTime {
                     zero: (&raw const (*page).time_zero).read_volatile(),
                     mult: (&raw const (*page).time_mult).read_volatile(),
@@ -82,8 +86,7 @@ impl Ring {
                 };
                 std::sync::atomic::fence(Ordering::Acquire);
                 if before & 1 == 0 && lock.load(Ordering::Relaxed) == before {
-                    // Bit 5: cap_user_time_zero.
-                    let said = capabilities & 1 << 5 != 0 && found.mult != 0 && found.shift < 64;
+                    let said = capabilities & CAP_USER_TIME_ZERO != 0 && found.mult != 0 && found.shift < 64;
                     return said.then_some(found);
                 }
             }

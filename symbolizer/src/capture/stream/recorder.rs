@@ -84,6 +84,11 @@ impl Recorder {
         self.take(Some(rip))
     }
 
+    /// Hypercalls were lost here: frames that have begun are not gone on with.
+    pub fn lost(&mut self) {
+        self.assembler.lost();
+    }
+
     /// Takes bytes of the port.
     ///
     /// # Errors

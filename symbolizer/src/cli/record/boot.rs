@@ -143,6 +143,9 @@ pub fn boot(args: &Args, shot: &Shot<'_>, signals: &Arc<AtomicUsize>) -> anyhow:
     let command_line = [shot.append, &added_words].join(" ").trim().to_string();
 
     if channel.channel == bootlevel::Channel::Hypercall {
+        if args.ram_file.is_some() {
+            bail!("--ram-file: with --channel hypercall nothing is shared with the guest; leave one of them out");
+        }
         let boot = Boot { kernel: &kernel, command_line: &command_line, initrd: shot.initrd, ram_file: None };
         let added = added(args, request, &boot);
         if !told {
@@ -266,6 +269,12 @@ fn boot_in_tree(
         );
     }
     let channel = channel::wanted(args, shot.append)?;
+    if channel.channel == bootlevel::Channel::Hypercall {
+        bail!(
+            "{} has the tracer built in: its hypercalls are recorded by other tools. Boot it with              hypergraph=channel:hypercall under trace-cmd or perf (kvm:kvm_exit, kvm:kvm_entry, kvm:kvm_hypercall), and              give what they wrote to symbolize import; or leave --channel and channel: out. Nothing was booted",
+            shot.vmlinux.display()
+        );
+    }
     if !channel.sees_ram() {
         bail!(
             "{} has the tracer built in, whose memory is part of the kernel's: its events cannot go to a device's. \
