@@ -5,7 +5,6 @@
 //! Which level an initcall belongs to is not told by its address, but by its place in the kernel's table of
 //! initcalls, which pid 1 goes through from its first entry to its last: a cursor goes with it.
 
-use crate::boot::note_frequency;
 use crate::calibrate::calibrate;
 use crate::facts;
 use crate::marked::put_mark;
@@ -56,7 +55,6 @@ fn mark(phase: Phase) {
     let time = now();
     // SAFETY: our header; the index is below 32, as there are 19 phases.
     unsafe { (&raw mut (*header()).phase_began).cast::<u64>().add(phase as usize).write_volatile(time) };
-    note_frequency();
     put_mark(Mark::Phase(phase as u8), 0, time);
     crate::channel::frames::announce();
 }

@@ -59,8 +59,6 @@ pub struct Plan {
     pub running: usize,
     /// Nonzero if the recorder's cost is measured a second time.
     pub again: u32,
-    /// Who writes to the port of the port channel: a CPU's number plus 1, or 0.
-    pub port_lock: u32,
     /// For names from kallsyms.
     name: [u8; NAME_SIZE],
 }
@@ -167,6 +165,8 @@ pub fn read() -> bool {
         None => {}
     }
     crate::channel::choose(options.channel, options.pack);
+    // SAFETY: as above; what was chosen has written to it, or has put it into other memory.
+    let header = unsafe { &mut *crate::ring::header() };
     plan.again = (in_tree && plan.phases != PhaseSet::NONE) as u32;
     plan.next_initcall = facts::initcalls_early();
     let globs = options.globs && header.host_did & HOST_DID_GLOBS == 0;

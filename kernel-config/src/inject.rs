@@ -380,7 +380,6 @@ fn add_region(
     if options.sees_ram {
         header.host_did |= HOST_SEES_RAM;
     }
-    header.port = options.port.into();
     header.skipped_frames = skipped;
     header.tsc_khz_phys = facts.tsc_khz.and_then(|virt| image.phys(virt)).unwrap_or(0);
     let mut data = vec![0; (layout.stacks_off + STACK_SIZE) as usize];

@@ -69,7 +69,8 @@ impl Layout {
         let rings_off = (stacks_off + u64::from(STACKS) * STACK_SIZE).next_multiple_of(CHUNK_SIZE);
         let end = DATA_OFFSET + rings_off + u64::from(options.cpus) * options.ring_bytes;
         let size = end.next_multiple_of(REGION_ALIGN);
-        let most = (LAST_ENTRY - FIRST_ENTRY) * REGION_ALIGN;
+        // One is left: through it the guest looks at a device's memory before it takes that into use.
+        let most = (LAST_ENTRY - FIRST_ENTRY - 1) * REGION_ALIGN;
         if size > most {
             return refuse(format!(
                 "{} rings of {} MiB need {} MiB; {} MiB can be mapped: use smaller rings (--ring-mib)",

@@ -55,8 +55,6 @@ pub struct Options {
     pub sees_ram: bool,
     /// Physical address of the region; chosen after the kernel's image when `None`.
     pub region_phys: Option<u64>,
-    /// I/O port of the port channel; 0: QEMU's default.
-    pub port: u16,
 }
 
 impl Default for Options {
@@ -71,7 +69,6 @@ impl Default for Options {
             command_line: Vec::new(),
             sees_ram: false,
             region_phys: None,
-            port: 0,
         }
     }
 }

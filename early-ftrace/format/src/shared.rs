@@ -132,8 +132,8 @@ pub struct Header {
     /// Written by the guest: address of the one instruction that makes its hypercalls; 0: it makes none. User space
     /// can make hypercalls of the same number, not from there.
     pub hypercall_rip: u64,
-    /// The I/O port of the port channel; 0: [`DEBUG_PORT`].
-    pub port: u32,
+    /// 0.
+    pub reserved: u32,
     /// Written by the guest: nonzero once it is about to end: chunks that are sent are short from then on.
     pub tail: u32,
 }

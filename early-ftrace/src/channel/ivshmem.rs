@@ -113,7 +113,7 @@ impl Held {
     }
 }
 
-const _: () = assert!(HELD_OFFSET >= 512 && (HELD_OFFSET + size_of::<Held>()) as u64 <= crate::plan::PLAN_OFFSET);
+const _: () = assert!(HELD_OFFSET >= 512 && HELD_OFFSET + size_of::<Held>() <= super::port::LOCK_OFFSET);
 
 fn held() -> *mut Held {
     // SAFETY: a header field that never changes; the memory behind it is ours.
@@ -146,11 +146,13 @@ pub fn take() -> bool {
 /// Address and size of the memory, with decoding on; `None` if the firmware has given it no address.
 fn measure(device: Function) -> Option<(u64, u64, Held)> {
     let low = device.read(BAR);
-    if low & IS_PORT != 0 || low & !FLAGS == 0 {
-        return None;
-    }
     let wide = low & IS_WIDE != 0;
     let high = if wide { device.read(BAR + 4) } else { 0 };
+    // Where there is much RAM the lower half of an address may well be zero.
+    let base = (high as u64) << 32 | (low & !FLAGS) as u64;
+    if low & IS_PORT != 0 || base == 0 {
+        return None;
+    }
     let command = device.command();
     // SAFETY: a device that nobody uses yet, which does not answer while its registers are not what they were.
     let (low_mask, high_mask) = unsafe {
@@ -167,7 +169,6 @@ fn measure(device: Function) -> Option<(u64, u64, Held)> {
         device.set_command(command | DECODES_MEMORY);
         (low_mask, high_mask)
     };
-    let base = (high as u64) << 32 | (low & !FLAGS) as u64;
     let mask = (high_mask as u64) << 32 | low_mask as u64;
     let value = [low, high];
     let masks = [low_mask, if wide { high_mask } else { 0 }];

@@ -10,8 +10,9 @@
 //! finds the next one by its head.
 
 use super::frames::Frame;
+use crate::facts;
 use crate::percpu::{cpu, now};
-use crate::plan::plan;
+use crate::plan::PLAN_OFFSET;
 use crate::ring::header;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -20,27 +21,21 @@ use early_ftrace_format::shared::DEBUG_PORT;
 /// Most ticks for the lock: some frames' time.
 const PATIENCE: u64 = 1 << 32;
 
-/// The port.
-fn number() -> u16 {
-    // SAFETY: a header field that never changes.
-    match unsafe { (*header()).port } as u16 {
-        0 => DEBUG_PORT,
-        other => other,
-    }
-}
-
 /// Takes it into use; false if it is not there.
 pub fn take() -> bool {
     let value: u8;
     // SAFETY: a read of an I/O port in ring 0: where there is no device, all bits are set. QEMU's debug console reads
-    // as 0xe9 wherever it is (hw/char/debugcon.c), and a read has no effect there.
-    unsafe { asm!("in al, dx", in("dx") number(), out("al") value, options(nostack, nomem, preserves_flags)) };
+    // as 0xe9 (hw/char/debugcon.c), and a read has no effect there.
+    unsafe { asm!("in al, dx", in("dx") DEBUG_PORT, out("al") value, options(nostack, nomem, preserves_flags)) };
     value == DEBUG_PORT as u8
 }
 
+/// Where the lock is, behind what the guest keeps for itself: no part of the plan, of which others hold references.
+pub const LOCK_OFFSET: usize = PLAN_OFFSET as usize - 8;
+
 fn lock() -> &'static AtomicU32 {
-    // SAFETY: our plan: zero at first, and only used as an atomic.
-    unsafe { AtomicU32::from_ptr(&raw mut (*plan()).port_lock) }
+    // SAFETY: our own memory, aligned, zero at first, and only used as an atomic.
+    unsafe { AtomicU32::from_ptr((facts::header() + (*header()).guest_off as usize + LOCK_OFFSET) as *mut u32) }
 }
 
 /// Takes the lock for this CPU; false if another one holds it.
@@ -81,7 +76,7 @@ pub fn send(frame: &Frame) -> bool {
 fn write(at: u64, words: usize) {
     // SAFETY: the caller's memory, `words` of it; reads only. The direction flag is clear in kernel code.
     unsafe {
-        asm!("rep outsb", in("dx") number(), inout("rsi") at => _, inout("rcx") words * 8 => _,
+        asm!("rep outsb", in("dx") DEBUG_PORT, inout("rsi") at => _, inout("rcx") words * 8 => _,
              options(nostack, preserves_flags, readonly));
     }
 }
