@@ -18,6 +18,7 @@ mod integration {
     mod graph;
     mod html;
     mod import;
+    mod import_damage;
     mod judge;
     mod keep;
     mod levels;

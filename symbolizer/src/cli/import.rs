@@ -146,6 +146,13 @@ fn tell(notes: &Notes, summary: &Summary) {
             "warning: vCPU {vcpu} is thread {one} and thread {other}: two guests? --threads says which is meant"
         );
     }
+    if summary.borrowed > 0 {
+        anstream::eprintln!(
+            "warning: the threads of --threads set no offset of the time stamp counter before their first exit: {} that \
+             others set are taken for theirs, and the guest's times are wrong if another guest's are among them",
+            summary.borrowed
+        );
+    }
     if summary.nowhere > 0 {
         let (nowhere, calls) = (summary.nowhere, summary.calls);
         anstream::eprintln!("warning: {nowhere} of {calls} hypercalls have no kvm_exit beside them and were left out");

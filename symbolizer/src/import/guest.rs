@@ -2,8 +2,9 @@
 //! From another recorder's events to our trace. In: an [`Import`]. Out: the guest's own events, which it has sent by
 //! hypercalls, to a [`Recorder`]; everything that the host has seen to [`Writer`]. Never here: how files look.
 //!
-//! An exit for one of the guest's hypercalls stays among the host's events, since it took time as others do; the words
-//! that it carried are in the trace then, and are not kept twice.
+//! An exit for one of the guest's hypercalls stays among the host's events, since it took time as others do, and keeps
+//! the words that it carried: where the host's recorder has no offsets, `host::bounds` finds the way to the guest's
+//! time by nothing else.
 
 use std::collections::HashMap;
 
@@ -13,12 +14,15 @@ use super::{Import, Item};
 use crate::capture::stream::Recorder;
 use crate::host::HostError;
 use crate::host::aggregate::{Aggregator, Counts, NO_EXIT, NO_VCPU};
-use crate::host::event::{Exit, HostEvent, Hypercall};
+use crate::host::event::{Exit, HostEvent, Raw, RawKind};
 use crate::host::file::Writer;
 use crate::trace_dir::TraceError;
 
 /// Most vCPUs whose threads are remembered, to find two guests.
 const MOST_VCPUS: usize = 1 << 12;
+
+/// Most offsets of other threads that wait until it is known whether the listed ones set their own.
+const MOST_WAITING: usize = 1 << 12;
 
 /// Why it cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +46,9 @@ pub struct Summary {
     pub nowhere: u64,
     /// A vCPU's number, and two threads that were it: two guests, or one that was started twice.
     pub twice: Option<(u32, u32, u32)>,
+    /// Offsets of time stamp counters that were taken from threads which are not among those asked for, since these
+    /// have set none before their first exit.
+    pub borrowed: u64,
 }
 
 /// Reads all of `import`. Events of other threads than `threads` are left out, if there are any. Without a recorder the
@@ -56,26 +63,20 @@ pub fn run(
     host: &mut Writer,
 ) -> Result<Summary, GuestError> {
     let (mut aggregator, mut summary) = (Aggregator::new(), Summary::default());
-    let (mut ready, mut runs) = (Vec::new(), HashMap::new());
+    let (mut ready, mut runs, mut chosen) = (Vec::new(), HashMap::new(), Chosen::new(threads));
     let mut give = |ready: &mut Vec<HostEvent>, summary: &mut Summary, host: &mut Writer| -> Result<(), GuestError> {
         for event in ready.drain(..) {
-            let event = match event {
-                HostEvent::Exit(exit) => {
-                    watch(&mut runs, &exit, summary);
-                    HostEvent::Exit(take(exit, recorder.as_deref_mut(), summary)?)
-                }
-                other => other,
-            };
+            if let HostEvent::Exit(exit) = &event {
+                watch(&mut runs, exit, summary);
+                take(exit, recorder.as_deref_mut(), summary)?;
+            }
             host.push(&event)?;
         }
         Ok(())
     };
     for item in import {
         match item {
-            Item::Event(raw) if threads.is_empty() || concerns(&raw, threads) => {
-                aggregator.push(raw, &mut |event| ready.push(event));
-            }
-            Item::Event(_) => {}
+            Item::Event(raw) => chosen.push(raw, &mut |raw| aggregator.push(raw, &mut |event| ready.push(event))),
             Item::Lost(lost) => {
                 aggregator.lost(&mut |event| ready.push(event));
                 host.lose(lost.count.unwrap_or(1));
@@ -85,17 +86,51 @@ pub fn run(
     }
     aggregator.finish(&mut |event| ready.push(event));
     give(&mut ready, &mut summary, host)?;
-    summary.counts = aggregator.counts();
+    (summary.counts, summary.borrowed) = (aggregator.counts(), chosen.borrowed);
     Ok(summary)
 }
 
-fn concerns(raw: &crate::host::event::Raw, threads: &[u32]) -> bool {
-    use crate::host::event::RawKind;
-    match raw.kind {
-        RawKind::Switch { prev, next, .. } => threads.contains(&prev) || threads.contains(&next),
-        // Set from whichever thread made the vCPU.
-        RawKind::Offset { .. } => true,
-        _ => threads.contains(&raw.thread),
+/// Whose events are wanted.
+///
+/// An offset may be set by the thread that made the vCPU, which is none of the vCPUs', or by another guest's, whose vCPUs
+/// have the same numbers. So: what a listed thread sets is taken. What others set waits until the first exit of a listed
+/// thread; it is taken then if no listed thread has set any, and nothing behind that.
+struct Chosen<'a> {
+    threads: &'a [u32],
+    /// Offsets of others; none once it is decided.
+    waiting: Option<Vec<Raw>>,
+    borrowed: u64,
+}
+
+impl Chosen<'_> {
+    /// These, or if there are none, all.
+    fn new(threads: &[u32]) -> Chosen<'_> {
+        Chosen { threads, waiting: Some(Vec::new()), borrowed: 0 }
+    }
+
+    /// Gives the event to `out` if it is wanted.
+    fn push(&mut self, raw: Raw, out: &mut impl FnMut(Raw)) {
+        let threads = self.threads;
+        let listed = |thread| threads.is_empty() || threads.contains(&thread);
+        match raw.kind {
+            RawKind::Offset { .. } if listed(raw.thread) => self.waiting = None,
+            RawKind::Offset { .. } => {
+                if let Some(waiting) = self.waiting.as_mut().filter(|waiting| waiting.len() < MOST_WAITING) {
+                    waiting.push(raw);
+                }
+                return;
+            }
+            RawKind::Switch { prev, next, .. } if listed(prev) || listed(next) => {}
+            RawKind::Exit { .. } | RawKind::Entry { .. } if listed(raw.thread) => {
+                for offset in self.waiting.take().into_iter().flatten() {
+                    self.borrowed += 1;
+                    out(offset);
+                }
+            }
+            RawKind::Hypercall(_) if listed(raw.thread) => {}
+            _ => return,
+        }
+        out(raw);
     }
 }
 
@@ -110,18 +145,14 @@ fn watch(runs: &mut HashMap<u32, u32>, exit: &Exit, summary: &mut Summary) {
     }
 }
 
-/// Gives the guest's words to the recorder; what is left of the exit.
-fn take(exit: Exit, recorder: Option<&mut Recorder>, summary: &mut Summary) -> Result<Exit, TraceError> {
+/// Gives the guest's words to the recorder.
+fn take(exit: &Exit, recorder: Option<&mut Recorder>, summary: &mut Summary) -> Result<(), TraceError> {
     let ours = exit.hypercall.filter(|call| Call::read(call.number).is_some());
-    let (Some(call), Some(recorder)) = (ours, recorder) else { return Ok(exit) };
+    let (Some(call), Some(recorder)) = (ours, recorder) else { return Ok(()) };
     summary.calls += 1;
     if exit.isa == NO_EXIT {
         summary.nowhere += 1;
-        return Ok(exit);
+        return Ok(());
     }
-    let forged = recorder.forged();
-    recorder.push_call(exit.vcpu, exit.rip, call.number, &call.args)?;
-    let believed = recorder.forged() == forged;
-    let args = if believed { [0; 4] } else { call.args };
-    Ok(Exit { hypercall: Some(Hypercall { args, ..call }), ..exit })
+    recorder.push_call(exit.vcpu, exit.rip, call.number, &call.args)
 }

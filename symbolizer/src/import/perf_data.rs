@@ -19,7 +19,7 @@ use super::{ImportError, Item, Kind, Lost, Notes, Opened, Stream, Times, wanted}
 use crate::host::clock::Conversion;
 use crate::host::event::Raw;
 use records::{Record, Records};
-use samples::{Attribute, Attributes};
+use samples::{Attribute, Attributes, MOST_ATTRIBUTES};
 
 /// What each begins with.
 pub(super) const MAGIC: &[u8] = b"PERFILE2";
@@ -39,9 +39,6 @@ const TIME_CONV: u32 = 79;
 const FEATURE_TRACING_DATA: usize = 1;
 /// Features are a bitmap of so many.
 const FEATURES: usize = 256;
-
-/// Most attributes: one for each event and so few.
-const MOST_ATTRIBUTES: u64 = 4096;
 
 /// Most items that are held to be put in order. perf itself says after each look at its buffers what is complete; where it
 /// does not, order is lost beyond this, and told.
@@ -110,7 +107,8 @@ pub(super) fn open(input: Input) -> Result<Opened, ImportError> {
     }
     let times = head.times(&path)?;
     let Head { attributes, formats, notes, .. } = head;
-    let stream = Samples { path, records, first, attributes, formats, order: Order::default(), ended: false };
+    let (order, lost) = (Order::default(), Losses::default());
+    let stream = Samples { path, records, first, attributes, formats, order, lost, ended: false };
     Ok(Opened { kind: Kind::PerfData, times, streams: vec![Box::new(stream)], notes })
 }
 
@@ -143,7 +141,8 @@ impl Head {
                 while !cursor.is_empty() {
                     ids.push(cursor.u64()?);
                 }
-                self.attributes.add(attribute, &ids);
+                let added = self.attributes.add(attribute, &ids);
+                added.map_err(|what| ImportError::damaged(path, record.offset, what))?;
             }
             TRACING_DATA => {
                 let size = cursor.u32()?;
@@ -210,7 +209,7 @@ fn sections(input: &Input) -> Result<Sections, ImportError> {
 fn attributes(input: &Input, sections: &Sections, found: &mut Attributes) -> Result<(), ImportError> {
     let (start, size) = sections.attributes;
     let each = sections.attribute_size;
-    let sensible = (64 + 16..=4096).contains(&each) && size / each <= MOST_ATTRIBUTES;
+    let sensible = (64 + 16..=4096).contains(&each) && size / each <= MOST_ATTRIBUTES as u64;
     if !sensible {
         let what = format!("{size} bytes of attributes of {each} bytes");
         return Err(ImportError::damaged(input.path(), 16, what));
@@ -221,9 +220,10 @@ fn attributes(input: &Input, sections: &Sections, found: &mut Attributes) -> Res
         let mut cursor = Cursor::new(input.path(), &bytes, at);
         let attribute = Attribute::read(cursor.take(each - 16)?, input.path(), at)?;
         let (ids_at, ids_size) = (cursor.u64()?, cursor.u64()?);
-        let ids = input.read(ids_at, ids_size)?;
+        // No more is read than may be kept: all attributes may name the same bytes.
+        let ids = input.read(ids_at, ids_size.min(8 * (found.left() as u64 + 1)))?;
         let ids: Vec<u64> = ids.chunks_exact(8).filter_map(|id| super::input::number(id, 0, 8, false)).collect();
-        found.add(attribute, &ids);
+        found.add(attribute, &ids).map_err(|what| ImportError::damaged(input.path(), at, what))?;
     }
     Ok(())
 }
@@ -301,11 +301,23 @@ struct Samples {
     attributes: Attributes,
     formats: Formats,
     order: Order,
+    lost: Losses,
     ended: bool,
 }
 
+/// Losses are said twice: by the kernel where they were, as far as a later record found room (LOST), and by perf at its
+/// end, of each event, with a time of 0 (LOST_SAMPLES, from 6.1 on: tools/perf/builtin-record.c,
+/// record__read_lost_samples).
+#[derive(Default)]
+struct Losses {
+    /// Given so far.
+    given: u64,
+    /// By what perf says at its end.
+    at_end: u64,
+}
+
 impl Samples {
-    fn item(&self, record: &Record, notes: &mut Notes) -> Option<Item> {
+    fn item(&mut self, record: &Record, notes: &mut Notes) -> Option<Item> {
         match record.kind {
             SAMPLE => {
                 let Some(sample) = self.attributes.sample(&record.body) else {
@@ -334,8 +346,16 @@ impl Samples {
             }
             LOST | LOST_SAMPLES => {
                 let at = if record.kind == LOST { 8 } else { 0 };
-                let count = super::input::number(&record.body, at, 8, false);
+                let mut count = super::input::number(&record.body, at, 8, false);
                 let (time, cpu) = self.attributes.trailer(&record.body);
+                let time = time.filter(|&time| time != 0);
+                let losses = &mut self.lost;
+                if record.kind == LOST_SAMPLES && time.is_none() {
+                    losses.at_end = losses.at_end.saturating_add(count.unwrap_or(0));
+                    count = Some(losses.at_end.saturating_sub(losses.given)).filter(|&more| more > 0);
+                    count?;
+                }
+                losses.given = losses.given.saturating_add(count.unwrap_or(0));
                 // Without a time of its own: now.
                 let time = time.unwrap_or(self.order.latest);
                 Some(Item::Lost(Lost { time, cpu: cpu.unwrap_or(0), count }))

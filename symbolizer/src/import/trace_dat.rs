@@ -27,6 +27,9 @@ const HEAD: u64 = 200 << 20;
 /// Sizes of a page of a ring buffer: 4 KiB, more on other machines or by `buffer_subbuf_size_kb`.
 const PAGE_SIZES: std::ops::RangeInclusive<u32> = 1024..=1 << 22;
 
+/// Most CPUs of all instances together; a kernel for x86 has so many at most (NR_CPUS).
+const MOST_CPUS: usize = 1 << 13;
+
 /// Options of both versions (`tracecmd_option` in trace-cmd's include/private/trace-cmd-private.h).
 const OPTION_DONE: u16 = 0;
 const OPTION_BUFFER: u16 = 3;
@@ -86,6 +89,7 @@ pub(super) fn open(input: Input) -> Result<Opened, ImportError> {
         let what = format!("pages of {} bytes", found.page_size);
         return Err(ImportError::damaged(&path, head, what));
     }
+    apart(&found.cpus, &path)?;
     let times = times(&path, found.clock.as_deref())?;
     if wanted::ALL.into_iter().all(|event| !found.formats.has(event)) {
         let what = "none of kvm:kvm_exit, kvm:kvm_hypercall, kvm:kvm_entry, sched:sched_switch was recorded in it";
@@ -97,8 +101,9 @@ pub(super) fn open(input: Input) -> Result<Opened, ImportError> {
     };
     let (input, formats) = (Arc::new(input), Arc::new(found.formats));
     let mut streams: Vec<Box<dyn Stream>> = Vec::new();
+    let cpus = found.cpus.len();
     for data in found.cpus {
-        let source = packed::Source::new(input.clone(), data, found.page_size, found.packing);
+        let source = packed::Source::new(input.clone(), data, found.page_size, found.packing, cpus);
         streams.push(Box::new(Pages::new(data.cpu, source, head, formats.clone())));
     }
     Ok(Opened { kind: Kind::TraceDat, times, streams, notes: found.notes })
@@ -163,10 +168,39 @@ fn in_order(input: &Input, start: u64) -> Result<Found, ImportError> {
         return Err(ImportError::unsupported(input.path(), what, "record events: `symbolize import --help`"));
     }
     for cpu in 0..cpus {
-        let (offset, size) = (cursor.u64()?, cursor.u64()?);
-        found.cpus.push(CpuData { cpu, offset, size });
+        let data = CpuData { cpu, offset: cursor.u64()?, size: cursor.u64()? };
+        found.add(data, input)?;
     }
     Ok(found)
+}
+
+impl Found {
+    /// Takes a CPU's pages, if there are any.
+    fn add(&mut self, data: CpuData, input: &Input) -> Result<(), ImportError> {
+        if data.size == 0 {
+            return Ok(());
+        }
+        if self.cpus.len() >= MOST_CPUS {
+            let what = format!("pages of more than {MOST_CPUS} CPUs");
+            return Err(ImportError::damaged(input.path(), data.offset, what));
+        }
+        self.cpus.push(data);
+        Ok(())
+    }
+}
+
+/// Refuses CPUs that share pages: a small file could have more of them than memory has room for.
+fn apart(cpus: &[CpuData], path: &std::path::Path) -> Result<(), ImportError> {
+    let mut sorted: Vec<&CpuData> = cpus.iter().collect();
+    sorted.sort_unstable_by_key(|data| data.offset);
+    for pair in sorted.windows(2) {
+        let [first, second] = pair else { continue };
+        if first.offset.saturating_add(first.size) > second.offset {
+            let what = format!("the pages of CPU {} begin within those of CPU {}", second.cpu, first.cpu);
+            return Err(ImportError::damaged(path, second.offset, what));
+        }
+    }
+    Ok(())
 }
 
 /// Times were meant to be shifted when they are shown: we do not.

@@ -12,6 +12,8 @@ use early_ftrace_format::event::Event;
 use early_ftrace_format::shared::{CHUNK_MAGIC, ChunkHeader, Header, MAGIC};
 use early_ftrace_format::stream::{Call, FrameKind, Head};
 use symbolizer::host::aggregate::Aggregator;
+use symbolizer::host::axes::axes;
+use symbolizer::host::clock::How;
 use symbolizer::host::event::{HostEvent, Hypercall, RawKind};
 use symbolizer::host::file;
 use symbolizer::import::{Import, Item, Kind, Times};
@@ -24,7 +26,7 @@ fn command<S: AsRef<OsStr>, const N: usize>(args: [S; N]) -> Output {
     symbolize(args.iter().map(AsRef::as_ref))
 }
 
-fn data(name: &str) -> Vec<u8> {
+pub fn data(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/import").join(name);
     let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     if name.ends_with(".zst") { zstd::decode_all(&bytes[..]).unwrap() } else { bytes }
@@ -131,10 +133,11 @@ fn what_is_no_recording_is_refused_with_the_next_step() {
 }
 
 /// A trace.dat of version 6, with fields at other places than any kernel has them.
-struct Made {
-    cpus: [Vec<u8>; 2],
-    times: [u64; 2],
-    lost: [Option<u64>; 2],
+pub struct Made {
+    pub cpus: [Vec<u8>; 2],
+    pub times: [u64; 2],
+    pub lost: [Option<u64>; 2],
+    pub clock: &'static str,
 }
 
 /// Name, offset and size of a field.
@@ -148,14 +151,14 @@ const FORMATS: &[(&str, u16, &[Field])] = &[
     ("kvm_write_tsc_offset", 903, &[("next_tsc_offset", 8, 8), ("vcpu_id", 16, 4)]),
 ];
 
-const PAGE: usize = 4096;
+pub const PAGE: usize = 4096;
 
 impl Made {
-    fn new() -> Made {
-        Made { cpus: [Vec::new(), Vec::new()], times: [0; 2], lost: [None; 2] }
+    pub fn new() -> Made {
+        Made { cpus: [Vec::new(), Vec::new()], times: [0; 2], lost: [None; 2], clock: "local [x86-tsc]" }
     }
 
-    fn push(&mut self, cpu: usize, time: u64, pid: u32, event: usize, values: &[u64]) {
+    pub fn push(&mut self, cpu: usize, time: u64, pid: u32, event: usize, values: &[u64]) {
         let (_, id, fields) = FORMATS[event];
         let mut record = vec![0u8; 48];
         record[..2].copy_from_slice(&id.to_le_bytes());
@@ -204,7 +207,7 @@ impl Made {
         self.push(1, time + 20, pid, 2, &[vcpu]);
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let mut file = b"\x17\x08\x44tracing6\0\0\x08".to_vec();
         file.extend((PAGE as u32).to_le_bytes());
         let page = "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\tfield: local_t commit;\toffset:8;\tsize:8;\
@@ -236,8 +239,9 @@ impl Made {
         file.extend(2u32.to_le_bytes());
         file.extend(b"options  \0");
         file.extend(4u16.to_le_bytes());
-        file.extend(16u32.to_le_bytes());
-        file.extend(b"local [x86-tsc]\0");
+        file.extend((self.clock.len() as u32 + 1).to_le_bytes());
+        file.extend(self.clock.bytes());
+        file.push(0);
         file.extend([0, 0]);
         file.extend(b"flyrecord\0");
         let mut at = (file.len() + 32).next_multiple_of(PAGE);
@@ -252,7 +256,7 @@ impl Made {
     }
 }
 
-const RIP: u64 = 0xffff_ffff_8180_0010;
+pub const RIP: u64 = 0xffff_ffff_8180_0010;
 
 /// A frame as hypercalls of a level, four words each.
 fn frame(level: u8, kind: FrameKind, number: u8, words: &[u64]) -> Vec<(u64, [u64; 4])> {
@@ -270,23 +274,33 @@ fn site(number: u64) -> u64 {
     0xffff_ffff_8100_0005 + 16 * number
 }
 
-/// A guest of one CPU: its header, and a chunk with `count` calls of functions.
-fn guest(level: u8, count: u64) -> Vec<(u64, [u64; 4])> {
+/// The header of a guest of one CPU.
+fn head(level: u8) -> Vec<(u64, [u64; 4])> {
     let mut header = Header::new_zeroed();
     (header.magic, header.version) = (MAGIC, early_ftrace_format::FORMAT_VERSION);
     header.header_size = size_of::<Header>() as u32;
     (header.cpus, header.chunks_per_cpu, header.hypercall_rip) = (1, 2, RIP);
     header.first_tsc = 1_000;
     header.release[..6].copy_from_slice(b"6.1.99");
-    let chunk = ChunkHeader { magic: CHUNK_MAGIC, tsc: 1_000, ..ChunkHeader::default() };
-    let mut encoder = Encoder::new(1_000);
-    let mut words: Vec<u64> = chunk.as_bytes().chunks(8).map(|b| u64::from_le_bytes(b.try_into().unwrap())).collect();
-    for number in 0..count {
-        let time = 1_000 + 100 * number;
-        encoder.push(Event::Leaf { site: site(number % 7), start: time, end: time + 30 }, |w| words.push(w)).unwrap();
-    }
     let header: Vec<u64> = header.as_bytes().chunks(8).map(|b| u64::from_le_bytes(b.try_into().unwrap())).collect();
-    [frame(level, FrameKind::Header, 0, &header), frame(level, FrameKind::Chunk, 1, &words)].concat()
+    frame(level, FrameKind::Header, 0, &header)
+}
+
+/// A guest of one CPU: its header, and a chunk with `count` calls of functions.
+fn guest(level: u8, count: u64) -> Vec<(u64, [u64; 4])> {
+    let calls = (0..count).map(|number| (number % 7, 1_000 + 100 * number));
+    [head(level), chunk(level, 0, 1_000, calls)].concat()
+}
+
+/// A chunk that was opened at a time, with calls of functions of 30 ticks: their numbers and times.
+fn chunk(level: u8, seq: u64, opened: u64, calls: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, [u64; 4])> {
+    let chunk = ChunkHeader { magic: CHUNK_MAGIC, seq, tsc: opened, ..ChunkHeader::default() };
+    let mut encoder = Encoder::new(opened);
+    let mut words: Vec<u64> = chunk.as_bytes().chunks(8).map(|b| u64::from_le_bytes(b.try_into().unwrap())).collect();
+    for (number, time) in calls {
+        encoder.push(Event::Leaf { site: site(number), start: time, end: time + 30 }, |w| words.push(w)).unwrap();
+    }
+    frame(level, FrameKind::Chunk, 1 + seq as u8, &words)
 }
 
 fn made(dir: &Path, level: u8) -> (PathBuf, usize) {
@@ -319,20 +333,113 @@ fn a_guests_events_come_out_of_its_hypercalls_and_forged_ones_do_not() {
         let trace = TraceDir::open(&to).unwrap();
         let block = trace.cpus()[0].read(0).unwrap();
         assert_eq!((block.runs[0].seq, block.runs[0].tsc), (0, 1_000));
-        // Two exits for each of the guest's: its own without their words, which are in the trace, the forged with them.
+        // Two exits for each of the guest's, with all words: its own and the forged.
         let host = file::read(&to).unwrap().expect("host events");
         assert_eq!(host.events.len(), 2 * calls + 1);
-        let mut args = host.events.iter().filter_map(|event| match event {
+        let args = host.events.iter().filter_map(|event| match event {
             HostEvent::Exit(exit) => {
                 assert_eq!((exit.length, exit.cpus), (20, (0, 1)));
                 Some((exit.rip == RIP, exit.hypercall?.args))
             }
             _ => None,
         });
-        assert!(args.all(|(own, args)| args == if own { [0; 4] } else { [u64::MAX; 4] }));
+        let (own, forged): (Vec<_>, Vec<_>) = args.partition(|(own, _)| *own);
+        let sent: Vec<_> = guest(level.parse().unwrap(), 500).iter().map(|(_, args)| (true, *args)).collect();
+        assert_eq!(own, sent);
+        assert!(forged.len() == calls && forged.iter().all(|(_, args)| *args == [u64::MAX; 4]));
         // Again: not unasked.
         assert_eq!(command(["import", file.to_str().unwrap(), "-o", to.to_str().unwrap()]).status.code(), Some(2));
     }
+}
+
+#[test]
+fn without_offsets_the_guests_own_times_place_exits() {
+    // The guest's counter has two ticks in each of the host's nanoseconds, and began at 1,000,000 of them.
+    let guest_at = |host: u64| 2 * (host - 1_000_000);
+    let (mut file, mut count) = (Made { clock: "[local] x86-tsc", ..Made::new() }, 0);
+    let mut send = |host: u64, calls: Vec<(u64, [u64; 4])>| {
+        for (host, (number, args)) in (host..).step_by(30).zip(calls) {
+            file.call(host, (0, 41), RIP, number, args);
+            count += 1;
+        }
+    };
+    send(1_000_100, head(0));
+    for seq in 0..20 {
+        // Open for 50 us, and sent at once.
+        let opened = 1_050_000 + 100_000 * seq;
+        let calls = (1..50).map(|n| (n % 7, guest_at(opened + 1_000 * n)));
+        send(opened + 50_000, chunk(0, seq, guest_at(opened), calls));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (path, to) = (dir.path().join("trace.dat"), dir.path().join("trace"));
+    std::fs::write(&path, file.bytes()).unwrap();
+    let output = command([OsStr::new("import"), path.as_os_str(), "-o".as_ref(), to.as_os_str()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let host = file::HostFile::open(&to).unwrap().expect("host events");
+    let axes = axes(&host, Some(2_000_000));
+    assert_eq!((axes.exits, axes.unplaced), (count, 0));
+    let axis = &axes.by_vcpu[&0];
+    // Of each chunk its end, and of each but two its begin.
+    assert_eq!(axis.how(), How::Estimated { bounds: 20 + 18, refused: 0 });
+    for host in (1_100_000..3_000_000).step_by(10_000) {
+        let wrong = axis.guest(host).unwrap().abs_diff(guest_at(host));
+        assert!(wrong <= axis.error(), "{wrong} {}", axis.error());
+    }
+}
+
+/// What is kept of `file` for thread 41: the offsets, and what was said.
+fn offsets_of_41(trace: &Path, file: &Made) -> (Vec<u64>, String) {
+    let path = trace.with_extension("dat");
+    std::fs::write(&path, file.bytes()).unwrap();
+    let (from, to) = (path.to_str().unwrap(), trace.to_str().unwrap());
+    let output = command(["import", from, "--into", to, "--force", "--threads", "41"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let host = file::read(trace).unwrap().expect("host events");
+    let exits = host.events.iter().filter(|event| matches!(event, HostEvent::Exit(exit) if exit.thread == 41)).count();
+    let offsets = host.events.iter().filter_map(|event| match event {
+        HostEvent::Offset { vcpu: 0, next, .. } => Some(*next),
+        _ => None,
+    });
+    let offsets: Vec<u64> = offsets.collect();
+    assert_eq!((exits, host.events.len()), (2, 2 + offsets.len()), "{:?}", host.events);
+    (offsets, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn offsets_of_another_guest_are_left_out() {
+    const OFFSET: usize = 3;
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("trace");
+    let (made, _) = made(dir.path(), 0);
+    assert!(command(["import", made.to_str().unwrap(), "-o", trace.to_str().unwrap()]).status.success());
+    // Who sets offsets of a vCPU 0 (thread and value) before the first exit of thread 41, and between it and the next.
+    let kept = |before: &[(u32, u64)], later: &[(u32, u64)]| {
+        let mut file = Made::new();
+        for (time, offsets) in [(1_000, before), (2_000, later)] {
+            for (at, (thread, offset)) in (0..).zip(offsets) {
+                file.push(0, time + at, *thread, OFFSET, &[*offset, 0]);
+            }
+            file.push(0, time + 100, 51, 0, &[RIP, 0x81, 2, 0]);
+            file.push(0, time + 110, 51, 2, &[0]);
+            file.push(0, time + 200, 41, 0, &[RIP, 0x81, 2, 0]);
+            file.push(0, time + 210, 41, 2, &[0]);
+        }
+        offsets_of_41(&trace, &file)
+    };
+    // Each guest's vCPUs set their own.
+    for (before, later, own) in [
+        (&[(41, 7)][..], &[(51, 9)][..], &[7][..]),
+        (&[(51, 9), (41, 7)], &[(51, 8)], &[7]),
+        (&[(41, 7), (51, 9)], &[(41, 6)], &[7, 6]),
+    ] {
+        let (offsets, said) = kept(before, later);
+        assert_eq!(offsets, own);
+        assert!(!said.contains("warning"), "{said}");
+    }
+    // A thread that is no vCPU's has set it.
+    let (offsets, said) = kept(&[(40, 7)], &[(51, 9)]);
+    assert_eq!(offsets, [7]);
+    assert!(said.contains("1 that others set are taken"), "{said}");
 }
 
 #[test]

@@ -22,6 +22,13 @@ const HEAD: u64 = 4096;
 /// Most values of one event.
 const MOST_VALUES: u32 = 1 << 16;
 
+/// Most values for each bit of a file, beside those of one event: what has no bits (a struct without fields, an array of
+/// none) costs time too.
+const VALUES_PER_BIT: u64 = 4;
+
+/// So many names are looked through for the price of a value.
+const NAMES_PER_VALUE: usize = 16;
+
 /// Thread of events before a CPU's first switch, where no context says it: from here down, by CPU.
 const NOBODY: u32 = u32::MAX;
 
@@ -43,8 +50,9 @@ struct Bits<'a> {
 }
 
 impl<'a> Bits<'a> {
-    fn new(bytes: &'a [u8]) -> Bits<'a> {
-        Bits { bytes, at: 0, end: bytes.len() as u64 * 8, known: Vec::new(), clock: 0, left: MOST_VALUES }
+    /// Values may be read up to `left`.
+    fn new(bytes: &'a [u8], left: u32) -> Bits<'a> {
+        Bits { bytes, at: 0, end: bytes.len() as u64 * 8, known: Vec::new(), clock: 0, left }
     }
 
     fn align(&mut self, bits: u64) -> Option<()> {
@@ -103,17 +111,21 @@ impl<'a> Bits<'a> {
             }
             Type::Struct { fields, .. } => fields.iter().try_for_each(|(name, kind)| self.read(name, kind)),
             Type::Variant { tag, options, .. } => {
-                let tag = self.look_up(tag.as_deref()?)?;
-                let Type::Enum { base, names } = tag.kind else { return None };
+                let (value, kind) = self.look_up(tag.as_deref()?)?;
+                let Type::Enum { base, names } = kind else { return None };
                 let signed = matches!(**base, Type::Integer { signed: true, .. });
-                let value = if signed { i128::from(tag.value as i64) } else { tag.value.into() };
-                let (label, ..) = names.iter().find(|(_, low, high)| (*low..=*high).contains(&value))?;
-                let (name, kind) = options.iter().find(|(name, _)| unscored(name) == unscored(label))?;
+                let value = if signed { i128::from(value as i64) } else { value.into() };
+                let at = names.iter().position(|(_, low, high)| (*low..=*high).contains(&value))?;
+                self.charge(at)?;
+                let label = unscored(&names[at].0);
+                let at = options.iter().position(|(name, _)| unscored(name) == label)?;
+                self.charge(at)?;
+                let (name, kind) = &options[at];
                 self.read(name, kind)
             }
             Type::Array { item, length } => self.items(item, *length),
             Type::Sequence { item, length } => {
-                let length = self.look_up(length)?.value;
+                let (length, _) = self.look_up(length)?;
                 self.items(item, length)
             }
         }
@@ -128,10 +140,18 @@ impl<'a> Bits<'a> {
         (0..length).try_for_each(|_| self.read("", item))
     }
 
-    /// A field before, by the last part of its path.
-    fn look_up(&self, path: &str) -> Option<&Known<'a>> {
+    /// Value and type of a field before, by the last part of its path.
+    fn look_up(&mut self, path: &str) -> Option<(u64, &'a Type)> {
         let name = path.rsplit('.').next()?;
-        self.known.iter().rev().find(|known| known.name == name)
+        let back = self.known.iter().rev().position(|known| known.name == name)?;
+        self.charge(back)?;
+        self.known.iter().nth_back(back).map(|known| (known.value, known.kind))
+    }
+
+    /// So many names were looked through.
+    fn charge(&mut self, names: usize) -> Option<()> {
+        self.left = self.left.checked_sub(u32::try_from(names / NAMES_PER_VALUE).ok()?)?;
+        Some(())
     }
 
     fn value(&self, name: &str) -> Option<u64> {
@@ -172,6 +192,10 @@ pub(super) struct Packets {
     cpu: u32,
     discarded: u64,
     number: Option<u64>,
+    /// What was discarded behind the last event of the packet at hand: when that was closed, and how many.
+    behind: Option<(u64, Option<u64>)>,
+    /// Values that were read.
+    values: u64,
     running: Option<u32>,
     last: u64,
 }
@@ -179,16 +203,32 @@ pub(super) struct Packets {
 impl Packets {
     pub(super) fn new(trace: Arc<Trace>, input: Input) -> Packets {
         let (cpu, discarded, last) = (0, 0, 0);
-        Packets { trace, input, at: 0, packet: None, cpu, discarded, number: None, running: None, last }
+        let (packet, number, behind, values, running) = (None, None, None, 0, None);
+        Packets { trace, input, at: 0, packet, cpu, discarded, number, behind, values, running, last }
     }
 
-    /// Opens the next packet; events that were discarded before it.
+    /// How many values may be read from this bit of the file on, for one packet's head or one event.
+    fn values_left(&self, bit: u64) -> u32 {
+        let all = VALUES_PER_BIT.saturating_mul(bit).saturating_add(MOST_VALUES.into());
+        all.saturating_sub(self.values).min(MOST_VALUES.into()) as u32
+    }
+
+    fn lose(&mut self, clock: u64, count: Option<u64>) -> Lost {
+        self.last = self.last.max(self.ns(clock));
+        self.running = None;
+        Lost { time: self.last, cpu: self.cpu, count }
+    }
+
+    /// Opens the next packet; whether others are missing before it. What was discarded is another thing: LTTng writes how
+    /// much when it closes a packet (client_buffer_end in lttng-modules' lttng-ring-buffer-client.h), so one more there
+    /// was lost behind this packet's events.
     fn turn(&mut self) -> Result<Option<Lost>, ImportError> {
         let start = self.at;
         let broken = |what: &str| ImportError::damaged(self.input.path(), start, what);
         let head = self.input.read_up_to(start, HEAD)?;
         let trace = self.trace.clone();
-        let mut bits = Bits::new(&head);
+        let allowed = self.values_left(start.saturating_mul(8));
+        let mut bits = Bits::new(&head, allowed);
         if let Some(kind) = &trace.packet {
             bits.read("", kind).ok_or_else(|| broken("a packet's header is cut off"))?;
         }
@@ -212,7 +252,11 @@ impl Packets {
         let clock = bits.value("timestamp_begin").unwrap_or(self.last);
         let discarded = bits.value("events_discarded").unwrap_or(0);
         let number = bits.value("packet_seq_num");
+        let closed = bits.value("timestamp_end").unwrap_or(clock);
         let at = bits.at;
+        let values = u64::from(allowed - bits.left);
+        drop(bits);
+        self.values += values;
         let bytes = self.input.read(start, size)?;
         self.packet = Some(Packet { bytes, class, at, end: content, clock });
         self.at = start + size;
@@ -220,13 +264,8 @@ impl Packets {
         let more = discarded.wrapping_sub(std::mem::replace(&mut self.discarded, discarded));
         let skipped = self.number.zip(number).is_some_and(|(last, now)| now != last.wrapping_add(1));
         self.number = number;
-        if more == 0 && !skipped {
-            return Ok(None);
-        }
-        self.last = self.last.max(self.ns(clock));
-        self.running = None;
-        let count = (!skipped && more < 1 << 48).then_some(more);
-        Ok(Some(Lost { time: self.last, cpu: self.cpu, count }))
+        self.behind = (more != 0).then_some((closed, Some(more).filter(|&more| more < 1 << 48)));
+        Ok(skipped.then(|| self.lose(clock, None)))
     }
 
     fn ns(&self, ticks: u64) -> u64 {
@@ -239,8 +278,10 @@ impl Packets {
     /// The next event that is wanted; the outer none: the packet is through, or makes no sense any more.
     fn event(&mut self, notes: &mut Notes) -> Option<Option<Raw>> {
         let trace = self.trace.clone();
+        let at = self.packet.as_ref().map(|packet| (self.at - packet.bytes.len() as u64) * 8 + packet.at)?;
+        let allowed = self.values_left(at);
         let packet = self.packet.as_mut().filter(|packet| packet.at < packet.end)?;
-        let mut bits = Bits::new(&packet.bytes);
+        let mut bits = Bits::new(&packet.bytes, allowed);
         (bits.at, bits.end, bits.clock) = (packet.at, packet.end, packet.clock);
         let (start, number) = (packet.at, packet.class);
         let class = trace.classes.get(&number)?;
@@ -261,7 +302,9 @@ impl Packets {
             // An event of no bits would never end.
             (bits.at > start).then_some((event, thread))
         };
-        let Some((event, thread)) = read() else {
+        let read = read();
+        self.values += u64::from(allowed - bits.left);
+        let Some((event, thread)) = read else {
             let offset = self.at.saturating_sub(packet.bytes.len() as u64) + start / 8;
             let path = self.input.path().display();
             notes.warn(format!("{path}: damaged at offset {offset:#x}: no event; the rest of its packet is left out"));
@@ -298,8 +341,13 @@ impl Stream for Packets {
             match self.event(notes) {
                 Some(Some(raw)) => return Some(Item::Event(raw)),
                 Some(None) => continue,
-                None if self.at >= self.input.size() => return None,
                 None => {}
+            }
+            if let Some((clock, count)) = self.behind.take() {
+                return Some(Item::Lost(self.lose(clock, count)));
+            }
+            if self.at >= self.input.size() {
+                return None;
             }
             match self.turn() {
                 Ok(Some(lost)) => return Some(Item::Lost(lost)),

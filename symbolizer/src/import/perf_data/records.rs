@@ -45,6 +45,8 @@ pub(super) struct Records {
     packed: Vec<u8>,
     packed_at: usize,
     packed_offset: u64,
+    /// The last step had no room for more: zstd may hold what it has made of bytes that are taken already.
+    full: bool,
     unpacked: Vec<u8>,
     unpacked_at: usize,
 }
@@ -61,6 +63,7 @@ impl Records {
             packed: Vec::new(),
             packed_at: 0,
             packed_offset: 0,
+            full: false,
             unpacked: Vec::new(),
             unpacked_at: 0,
         }
@@ -164,6 +167,7 @@ impl Records {
                     notes.warn(format!("{path}: damaged at offset {at:#x}: a packed record of {size} bytes"));
                     (self.unpacked_at, self.at) = (self.unpacked.len(), self.end);
                     self.packed.clear();
+                    self.full = false;
                     return None;
                 }
                 if let Some(body) = rest.get(8..size) {
@@ -172,7 +176,7 @@ impl Records {
                     return Some(record);
                 }
             }
-            if self.packed_at >= self.packed.len() {
+            if self.packed_at >= self.packed.len() && !self.full {
                 return None;
             }
             self.unpacked.drain(..self.unpacked_at);
@@ -181,6 +185,7 @@ impl Records {
                 let (path, at) = (self.input.path().display(), self.packed_offset);
                 notes.warn(format!("{path}: the packed record at {at:#x} cannot be unpacked: {error}"));
                 self.packed.clear();
+                self.full = false;
                 self.at = self.end;
                 return None;
             }
@@ -194,8 +199,10 @@ impl Records {
             none => none.insert(Decoder::new()?),
         };
         let mut out = vec![0; STEP];
-        let status = unpacker.run_on_buffers(&self.packed[self.packed_at..], &mut out)?;
-        if status.bytes_read == 0 && status.bytes_written == 0 {
+        let rest = self.packed.get(self.packed_at..).unwrap_or_default();
+        let status = unpacker.run_on_buffers(rest, &mut out)?;
+        self.full = status.bytes_written == out.len();
+        if !rest.is_empty() && status.bytes_read == 0 && status.bytes_written == 0 {
             return Err(std::io::Error::other("it makes no progress"));
         }
         self.packed_at += status.bytes_read;
@@ -208,4 +215,37 @@ impl Records {
 fn head_of(bytes: &[u8]) -> (u32, usize) {
     let (kind, size) = (number(bytes, 0, 4, false), number(bytes, 6, 2, false));
     (kind.unwrap_or(0) as u32, size.unwrap_or(0) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn what_zstd_holds_back_belongs_to_the_last_packed_record() {
+        // Two blocks of 100 KB in one packed record: the second is taken whole while there is room for a part of it.
+        let (each, count) = (1000usize, 200u32);
+        let mut packer = zstd::stream::write::Encoder::new(Vec::new(), 1).expect("a packer");
+        for number in 0..count {
+            let mut record = vec![0; each];
+            record[..4].copy_from_slice(&(1000 + number).to_le_bytes());
+            record[6..8].copy_from_slice(&(each as u16).to_le_bytes());
+            packer.write_all(&record).expect("it packs");
+            if number % 100 == 99 {
+                packer.flush().expect("it packs");
+            }
+        }
+        let packed = packer.get_ref().clone();
+        let mut file = COMPRESSED.to_le_bytes().to_vec();
+        file.extend([0, 0]);
+        file.extend((8 + packed.len() as u16).to_le_bytes());
+        file.extend(&packed);
+        let (end, mut notes) = (file.len() as u64, Notes::default());
+        let mut records = Records::new(Input::bytes(file), 0, end);
+        let kinds: Vec<u32> = std::iter::from_fn(|| records.next(&mut notes)).map(|record| record.kind).collect();
+        assert_eq!(kinds, (1000..1000 + count).collect::<Vec<_>>());
+        assert_eq!(notes, Notes::default());
+    }
 }

@@ -37,6 +37,12 @@ const USE_CLOCKID: u64 = 1 << 25;
 /// `PERF_TYPE_TRACEPOINT`.
 const TRACEPOINT: u32 = 2;
 
+/// Most attributes: one for each event and so few.
+pub(super) const MOST_ATTRIBUTES: usize = 4096;
+
+/// Most IDs of all of them: one for each event and CPU.
+const MOST_IDS: usize = 1 << 20;
+
 /// An event that was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attribute {
@@ -79,14 +85,33 @@ pub(super) struct Sample<'a> {
 pub(super) struct Attributes {
     all: Vec<Attribute>,
     by_id: HashMap<u64, usize>,
+    /// IDs so far, such as were named again too.
+    ids: usize,
+    /// One of them has an ID at the one place.
+    identified: bool,
 }
 
 impl Attributes {
-    pub(super) fn add(&mut self, attribute: Attribute, ids: &[u64]) {
+    /// IDs that may still come.
+    pub(super) fn left(&self) -> usize {
+        MOST_IDS - self.ids
+    }
+
+    /// Takes one with its IDs; says what is too much.
+    pub(super) fn add(&mut self, attribute: Attribute, ids: &[u64]) -> Result<(), &'static str> {
+        if self.all.len() >= MOST_ATTRIBUTES {
+            return Err("too many attributes");
+        }
+        if ids.len() > self.left() {
+            return Err("too many IDs of events");
+        }
+        self.ids += ids.len();
+        self.identified |= attribute.sample & IDENTIFIER != 0;
         for &id in ids {
             self.by_id.insert(id, self.all.len());
         }
         self.all.push(attribute);
+        Ok(())
     }
 
     /// The clock that was asked for; none: perf's own.
@@ -104,8 +129,7 @@ impl Attributes {
 
     /// Reads a sample's body; none if it is too short.
     pub(super) fn sample<'a>(&self, body: &'a [u8]) -> Option<Sample<'a>> {
-        let identified = self.all.iter().any(|attribute| attribute.sample & IDENTIFIER != 0);
-        let attribute = self.of(if identified { number(body, 0, 8, false) } else { None })?;
+        let attribute = self.of(if self.identified { number(body, 0, 8, false) } else { None })?;
         let mut cursor = Cursor::new(Path::new(""), body, 0);
         let has = |bit| attribute.sample & bit != 0;
         let word = |bit: u64, cursor: &mut Cursor<'a>| -> Option<Option<u64>> {
@@ -150,8 +174,7 @@ impl Attributes {
     /// Time and CPU of a record that is no sample, from its end (`struct sample_id`).
     pub(super) fn trailer(&self, body: &[u8]) -> (Option<u64>, Option<u32>) {
         let last = body.len().checked_sub(8).and_then(|at| number(body, at, 8, false));
-        let identified = self.all.iter().any(|attribute| attribute.sample & IDENTIFIER != 0);
-        let Some(attribute) = self.of(last.filter(|_| identified)) else { return (None, None) };
+        let Some(attribute) = self.of(last.filter(|_| self.identified)) else { return (None, None) };
         if attribute.flags & SAMPLE_ID_ALL == 0 {
             return (None, None);
         }

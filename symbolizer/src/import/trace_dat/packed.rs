@@ -9,8 +9,13 @@ use super::super::ImportError;
 use super::super::input::Input;
 use super::CpuData;
 
-/// Largest chunk, unpacked; trace-cmd makes them of 10 pages or so.
-const LARGEST_CHUNK: u64 = 64 << 20;
+/// Largest chunk, unpacked, in bytes or in pages if that is more; trace-cmd makes them of 10 pages (PAGES_IN_CHUNK in
+/// lib/trace-cmd/trace-output.c).
+const LARGEST_CHUNK: u64 = 1 << 20;
+const MOST_PAGES: u64 = 10;
+
+/// Most bytes of all CPUs' chunks, each of which has one at hand.
+const ALL_CHUNKS: u64 = 512 << 20;
 
 /// Which way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +65,8 @@ pub(super) struct Source {
     at: u64,
     end: u64,
     packing: Packing,
+    /// Largest chunk, unpacked.
+    limit: u64,
     /// Chunks that are left; none before the first, or where nothing is packed.
     chunks: Option<u32>,
     /// The chunk at hand, and how far it was given.
@@ -68,12 +75,14 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(input: Arc<Input>, data: CpuData, page: u32, packing: Packing) -> Source {
+    /// Of one of `cpus`.
+    pub(super) fn new(input: Arc<Input>, data: CpuData, page: u32, packing: Packing, cpus: usize) -> Source {
         // Where pages are packed, the size does not count the number of chunks before them.
         let counted = if packing == Packing::None { 0 } else { 4 };
         let end = data.offset.saturating_add(data.size).saturating_add(counted);
-        let (chunks, chunk) = (None, Vec::new());
-        Source { input, page: page.into(), at: data.offset, end, packing, chunks, chunk, given: 0 }
+        let (page, chunks, chunk) = (u64::from(page), None, Vec::new());
+        let limit = LARGEST_CHUNK.max(MOST_PAGES * page).min(ALL_CHUNKS / cpus.max(1) as u64);
+        Source { input, page, at: data.offset, end, packing, limit, chunks, chunk, given: 0 }
     }
 
     /// Where the next page comes from, in the file.
@@ -94,7 +103,9 @@ impl Source {
         let page = self.read();
         if page.is_err() {
             (self.at, self.chunks) = (self.end, Some(0));
-            self.chunk.clear();
+        }
+        if !matches!(page, Ok(Some(_))) {
+            (self.chunk, self.given) = (Vec::new(), 0);
         }
         page
     }
@@ -140,7 +151,7 @@ impl Source {
             }
             let bytes = self.input.read(self.at, packed)?;
             self.at += packed;
-            self.chunk = unpack(self.packing, &bytes, size, LARGEST_CHUNK)
+            self.chunk = unpack(self.packing, &bytes, size, self.limit)
                 .map_err(|what| ImportError::damaged(self.input.path(), start, what))?;
             self.given = 0;
             if !self.chunk.is_empty() {
@@ -153,5 +164,64 @@ impl Source {
         let bytes = self.input.read(self.at, 4)?;
         self.at += 4;
         Ok(bytes.try_into().map_or(0, u32::from_le_bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: u32 = 4096;
+
+    /// Chunks as trace-cmd packs them.
+    fn packed(chunks: &[&[u8]]) -> Vec<u8> {
+        let mut file = (chunks.len() as u32).to_le_bytes().to_vec();
+        for chunk in chunks {
+            let bytes = zstd::encode_all(*chunk, 1).expect("it packs");
+            file.extend((bytes.len() as u32).to_le_bytes());
+            file.extend((chunk.len() as u32).to_le_bytes());
+            file.extend(bytes);
+        }
+        file
+    }
+
+    fn source(file: &[u8], page: u32, cpus: usize) -> Source {
+        let data = CpuData { cpu: 0, offset: 0, size: file.len() as u64 - 4 };
+        Source::new(Arc::new(Input::bytes(file.to_vec())), data, page, Packing::Zstd, cpus)
+    }
+
+    #[test]
+    fn chunks_as_large_as_trace_cmds_are_unpacked_for_all_cpus_and_larger_ones_are_not() {
+        let ten = vec![7; 10 * PAGE as usize];
+        let file = packed(&[&ten, &ten[..100]]);
+        let mut pages = source(&file, PAGE, super::super::MOST_CPUS);
+        for _ in 0..10 {
+            assert_eq!(pages.next().expect("it is whole").expect("a page"), ten[..PAGE as usize]);
+        }
+        assert_eq!(pages.next().expect("it is whole").expect("a short page"), ten[..100]);
+        assert!(pages.next().expect("it is whole").is_none());
+        // 10 of the largest pages that there are.
+        let large = vec![0; 10 << 22];
+        let file = packed(&[&large]);
+        assert!(source(&file, 1 << 22, 1).next().expect("it is whole").is_some());
+        for (page, cpus) in [(PAGE, 1), (1 << 22, 100)] {
+            let mut pages = source(&file, page, cpus);
+            let error = pages.next().expect_err("too large").to_string();
+            assert!(error.contains("too many"), "{error}");
+            assert!(pages.next().expect("nothing comes behind that").is_none());
+        }
+    }
+
+    #[test]
+    fn nothing_is_held_at_the_end() {
+        let file = packed(&[&[1; 8192]]);
+        // The last is cut off.
+        for file in [&file[..], &file[..file.len() - 1]] {
+            let mut pages = source(file, PAGE, 1);
+            while let Ok(Some(_)) = pages.next() {
+                assert!(pages.chunk.capacity() > 0);
+            }
+            assert_eq!(pages.chunk.capacity(), 0);
+        }
     }
 }

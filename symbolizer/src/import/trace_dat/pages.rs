@@ -66,6 +66,14 @@ impl PageHead {
     }
 }
 
+/// What comes next in a page.
+enum Next {
+    /// An event's record: its place.
+    Event(std::ops::Range<usize>),
+    /// Nothing.
+    End,
+}
+
 /// A CPU's events.
 pub(super) struct Pages {
     cpu: u32,
@@ -73,6 +81,8 @@ pub(super) struct Pages {
     head: PageHead,
     formats: Arc<Formats>,
     page: Vec<u8>,
+    /// Where it comes from in the file.
+    offset: u64,
     /// The next event's place in the page, and where they end.
     at: usize,
     end: usize,
@@ -83,13 +93,15 @@ pub(super) struct Pages {
 
 impl Pages {
     pub(super) fn new(cpu: u32, source: Source, head: PageHead, formats: Arc<Formats>) -> Pages {
-        Pages { cpu, source, head, formats, page: Vec::new(), at: 0, end: 0, time: 0, last: 0 }
+        Pages { cpu, source, head, formats, page: Vec::new(), offset: 0, at: 0, end: 0, time: 0, last: 0 }
     }
 
     /// Begins the next page; the events lost before it, if it says so.
     fn turn(&mut self, notes: &mut Notes) -> Option<Option<Item>> {
         let offset = self.source.offset();
         let (path, cpu) = (self.source.path().display().to_string(), self.cpu);
+        // Nothing is held of a CPU that is through.
+        (self.page, self.at, self.end) = (Vec::new(), 0, 0);
         let page = match self.source.next() {
             Ok(page) => page?,
             Err(error) => {
@@ -97,7 +109,7 @@ impl Pages {
                 return None;
             }
         };
-        (self.page, self.at, self.end) = (page, 0, 0);
+        (self.page, self.offset) = (page, offset);
         let field = |(at, size)| input::number(&self.page, at, size, false);
         let (Some(time), Some(used)) = (field(self.head.time), field(self.head.used)) else {
             // A page that was never written to, cut short.
@@ -128,9 +140,12 @@ impl Pages {
         (at.checked_add(4)? <= self.end).then(|| input::number(&self.page, at, 4, false))?.map(|word| word as u32)
     }
 
-    /// The next event's record in the page; none at its end.
-    fn record(&mut self) -> Option<std::ops::Range<usize>> {
+    /// The next event's record in the page; none where it can be none, or goes beyond the end.
+    fn record(&mut self) -> Option<Next> {
         loop {
+            if self.at == self.end {
+                return Some(Next::End);
+            }
             let head = self.word(self.at)?;
             let (kind, delta) = (head & 31, u64::from(head >> 5));
             let first = self.at + 4;
@@ -154,7 +169,7 @@ impl Pages {
                 }
                 PADDING => {
                     if delta == 0 {
-                        return None;
+                        return Some(Next::End);
                     }
                     // An event that was discarded: its time has passed all the same.
                     self.time = self.time.wrapping_add(delta);
@@ -165,13 +180,13 @@ impl Pages {
                     let data = first + 4;
                     let length = length(self)?.checked_sub(4)?;
                     self.at = data.checked_add(length.next_multiple_of(4))?;
-                    return (data.checked_add(length)? <= self.end).then(|| data..data + length);
+                    return (data.checked_add(length)? <= self.end).then(|| Next::Event(data..data + length));
                 }
                 words => {
                     self.time = self.time.wrapping_add(delta);
                     let end = first + words as usize * 4;
                     self.at = end;
-                    return (end <= self.end).then_some(first..end);
+                    return (end <= self.end).then_some(Next::Event(first..end));
                 }
             }
         }
@@ -181,10 +196,21 @@ impl Pages {
 impl Stream for Pages {
     fn next(&mut self, notes: &mut Notes) -> Option<Item> {
         loop {
-            let Some(range) = self.record() else {
-                match self.turn(notes)? {
+            let at = self.at;
+            let range = match self.record() {
+                Some(Next::Event(range)) => range,
+                Some(Next::End) => match self.turn(notes)? {
                     Some(lost) => return Some(lost),
                     None => continue,
+                },
+                None => {
+                    let (path, cpu, offset) = (self.source.path().display(), self.cpu, self.offset);
+                    notes.warn(format!(
+                        "{path}: the page of CPU {cpu} at {offset:#x} is damaged from its byte {at} on; the rest of it is \
+                         left out"
+                    ));
+                    self.at = self.end;
+                    return Some(self.lost(None));
                 }
             };
             match self.formats.read(&self.page[range]) {
