@@ -45,6 +45,8 @@ pub struct ExitReport {
     pub functions: Vec<ExitRow>,
     /// Exits without a place in the guest's time.
     pub unplaced: u64,
+    /// Exits that were in no call that was asked for; `None` where all calls were.
+    pub left_out: Option<u64>,
     /// Events that are lost or damaged, and places where the file is.
     pub lost: (u64, u64),
     /// Of each vCPU, by how many ticks its host times may be wrong, and how they were found.
@@ -94,7 +96,8 @@ impl ExitReport {
         });
         let clocks = axes.by_vcpu.iter().map(|(&vcpu, axis)| (vcpu, axis.error(), axis.how())).collect();
         let lost = (lost.0.saturating_add(axes.damaged), lost.1);
-        ExitReport { all, reasons, functions, unplaced: axes.unplaced, lost, clocks, taken }
+        let (unplaced, left_out) = (axes.unplaced, None);
+        ExitReport { all, reasons, functions, unplaced, left_out, lost, clocks, taken }
     }
 
     /// How well the host's times are known, in words.
@@ -131,6 +134,9 @@ impl ExitReport {
                 lines.push("with --correct, times are not freed from what was stolen by the host".to_owned());
             }
             _ => {}
+        }
+        if let Some(left_out) = self.left_out {
+            lines.push(format!("{} exits in no such call are left out", count(left_out)));
         }
         let mut say = |number: u64, what: &str| {
             if number > 0 {
@@ -205,6 +211,8 @@ pub struct ExitsJson<'a> {
     #[serde(flatten)]
     all: SumsJson,
     unplaced: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<u64>,
     events_lost: u64,
     gaps: u64,
     stolen_taken_off: bool,
@@ -295,6 +303,7 @@ pub fn json<'a>(report: &'a Report<'_>, top: Option<usize>) -> Option<ExitsJson<
     Some(ExitsJson {
         all: sums(&exits.all),
         unplaced: exits.unplaced,
+        left_out: exits.left_out,
         events_lost: exits.lost.0,
         gaps: exits.lost.1,
         stolen_taken_off: exits.taken.is_some(),

@@ -28,7 +28,8 @@ pub fn record(
         bail!("--channel hypercall: hypercalls are seen by KVM; add -accel kvm behind {}", shown(&args.command));
     }
     // Before QEMU: what this thread starts from here on is recorded.
-    let recorder = Recorder::open(RING, args.recorder.map_or(Way::Auto, super::Recorder::way)).map_err(symbolizer::capture::CaptureError::from)?;
+    let recorder = Recorder::open(RING, args.recorder.map_or(Way::Auto, super::Recorder::way))
+        .map_err(symbolizer::capture::CaptureError::from)?;
     if let (Voice::Full, Some(error)) = (shot.to.voice, recorder.without_bpf()) {
         eprintln!("symbolize: recording through perf's rings, since there is no other way: {error}");
     }

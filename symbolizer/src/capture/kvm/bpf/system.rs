@@ -115,12 +115,8 @@ pub fn load(code: &[u64]) -> Result<OwnedFd> {
 /// Without CAP_PERFMON.
 pub fn attach(id: u64, program: &OwnedFd) -> Result<OwnedFd> {
     let size = size_of::<bindings::perf_event_attr>() as u32;
-    let mut attributes = bindings::perf_event_attr {
-        type_: bindings::PERF_TYPE_TRACEPOINT,
-        size,
-        config: id,
-        ..Default::default()
-    };
+    let mut attributes =
+        bindings::perf_event_attr { type_: bindings::PERF_TYPE_TRACEPOINT, size, config: id, ..Default::default() };
     attributes.__bindgen_anon_1.sample_period = 1;
     let flags = u64::from(bindings::PERF_FLAG_FD_CLOEXEC);
     // SAFETY: `attributes` is a live structure whose `size` says how long it is. Of any process, on CPU 0: a program
