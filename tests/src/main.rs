@@ -72,6 +72,7 @@ What stands after -- goes to `cargo test --workspace`.")]
   cargo xtask bench names
   cargo xtask bench noise
   cargo xtask bench readers
+  cargo xtask bench recorder
   cargo xtask bench regressions
   cargo xtask bench regressions --kind cpu
 
@@ -199,6 +200,8 @@ enum Part {
     Noise,
     /// Reading a trace, beside trace-cmd, babeltrace2 and uftrace
     Readers,
+    /// KVM's events through perf's rings and by BPF, in instructions of the host
+    Recorder,
     /// Regressions planted in a kernel's history, found by `symbolize bisect`
     Regressions,
 }
@@ -246,6 +249,7 @@ fn main() -> ExitCode {
         Command::Bench { part: Part::InTree, kernel, .. } => bench::intree::run(&kernel.kernel),
         Command::Bench { part: Part::Micro, kernel, .. } => bench::micro::run(&kernel.into()),
         Command::Bench { part: Part::Overhead, kernel, .. } => bench::overhead::run(&kernel.into()),
+        Command::Bench { part: Part::Recorder, .. } => bench::recorder::run(),
         Command::Bench { part: Part::Scale, kernel, .. } => bench::scale::run(&kernel.into()),
         Command::Pictures { kernel, page, out } => pictures::run(&kernel.into(), page.as_deref(), out.as_deref()),
         Command::Bench { part: Part::Names, kernel, .. } => bench::names::run(&kernel.into()),
