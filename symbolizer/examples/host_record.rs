@@ -3,7 +3,9 @@
 //! --channel hypercall`, for tests and measurements. In: OUT COMMAND... Out: OUT with a line for each record, a last line
 //! with the counts, which is printed, too. Never here: a guest's events.
 //!
-//! `host_record [--no-raw] OUT COMMAND...`: with `--no-raw` OUT has the last line only, as for measurements.
+//! `host_record [--no-raw] [--every MS] OUT COMMAND...`: with `--no-raw` OUT has the last line only, as for
+//! measurements; the rings are read every MS milliseconds (2).
+//! `--bpf` before all others: exits are put together in the kernel.
 //! `host_record --trace DIR COMMAND...`: a trace of the guest's hypercalls and `host.eft`, as `symbolize record` writes.
 //! Lines: `exit TIME LENGTH VCPU THREAD CPU CPU ISA REASON RIP [NR A0 A1 A2 A3]`, `away TIME LENGTH VCPU PREEMPTED`, `offset TIME VCPU NEXT`.
 
@@ -13,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use symbolizer::capture::kvm::{RING, Recorder, Recording, Seen};
+use symbolizer::capture::kvm::{RING, Recorder, Recording, Seen, Way};
 use symbolizer::capture::stream;
 use symbolizer::capture::vmm::{Vmm, Watch};
 use symbolizer::host::aggregate::Aggregator;
@@ -22,17 +24,26 @@ use symbolizer::trace_dir::{Existing, Meta};
 
 fn main() -> anyhow::Result<()> {
     let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    if args.first().is_some_and(|first| first == "--trace") {
-        let [_, dir, command @ ..] = &args[..] else { anyhow::bail!("host_record --trace DIR COMMAND...") };
-        return trace(Path::new(dir), command);
+    let mut option = |name: &str| {
+        let given = args.first().is_some_and(|first| first == name);
+        if given { Some(args.remove(0)) } else { None }
+    };
+    let way = match option("--bpf") {
+        Some(_) => Way::Bpf,
+        None => Way::Perf,
+    };
+    if option("--trace").is_some() {
+        let [dir, command @ ..] = &args[..] else { anyhow::bail!("host_record --trace DIR COMMAND...") };
+        return trace(Path::new(dir), command, way);
     }
-    let lines = args.first().is_none_or(|first| first != "--no-raw");
-    if !lines {
-        args.remove(0);
-    }
+    let lines = option("--no-raw").is_none();
+    let every = match option("--every") {
+        Some(_) if args.len() > 1 => args.remove(0).to_string_lossy().parse()?,
+        _ => 2,
+    };
     let [out, command @ ..] = &args[..] else { anyhow::bail!("host_record [--no-raw] OUT COMMAND...") };
     let mut out = BufWriter::new(std::fs::File::create(out)?);
-    let mut recorder = Recorder::open(RING)?;
+    let mut recorder = Recorder::open(RING, way)?;
     let mut vmm = Vmm::spawn(command, &[], std::io::stderr())?;
     let mut aggregator = Aggregator::new();
     let (mut failed, mut last, mut backwards) = (None, 0, 0u64);
@@ -50,6 +61,7 @@ fn main() -> anyhow::Result<()> {
             last = seen.time();
             match seen {
                 Seen::Raw(raw) => aggregator.push(raw, &mut write),
+                Seen::Whole(exit) => aggregator.whole(exit, &mut write),
                 Seen::Lost { .. } => aggregator.lost(&mut write),
             }
         };
@@ -60,7 +72,7 @@ fn main() -> anyhow::Result<()> {
         }
         recorder.pass(&mut give);
         ended = vmm.poll()?;
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(every));
     }
     if let Some(error) = failed {
         return Err(error.into());
@@ -77,8 +89,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn trace(dir: &Path, command: &[OsString]) -> anyhow::Result<()> {
-    let recorder = Recorder::open(RING)?;
+fn trace(dir: &Path, command: &[OsString], way: Way) -> anyhow::Result<()> {
+    let recorder = Recorder::open(RING, way)?;
     let vmm = Vmm::spawn(command, &[], std::io::stderr())?;
     let mut watch = Watch::new(Some(vmm), Arc::default(), None);
     let trace = stream::Recorder::new(dir, Existing::Keep, Meta::default());

@@ -72,6 +72,7 @@ What stands after -- goes to `cargo test --workspace`.")]
   cargo xtask bench names
   cargo xtask bench noise
   cargo xtask bench readers
+  cargo xtask bench recorder
   cargo xtask bench regressions
   cargo xtask bench regressions --kind cpu
 
@@ -142,6 +143,9 @@ virtual machine; what it leaves in /out is copied to --out. Its output is printe
         /// With QEMU
         #[arg(long)]
         qemu: bool,
+        /// Its clocks count instructions, one a nanosecond
+        #[arg(long)]
+        icount: bool,
         /// CPUs of the host
         #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
         cpus: u32,
@@ -196,6 +200,8 @@ enum Part {
     Noise,
     /// Reading a trace, beside trace-cmd, babeltrace2 and uftrace
     Readers,
+    /// KVM's events through perf's rings and by BPF, in instructions of the host
+    Recorder,
     /// Regressions planted in a kernel's history, found by `symbolize bisect`
     Regressions,
 }
@@ -243,6 +249,7 @@ fn main() -> ExitCode {
         Command::Bench { part: Part::InTree, kernel, .. } => bench::intree::run(&kernel.kernel),
         Command::Bench { part: Part::Micro, kernel, .. } => bench::micro::run(&kernel.into()),
         Command::Bench { part: Part::Overhead, kernel, .. } => bench::overhead::run(&kernel.into()),
+        Command::Bench { part: Part::Recorder, .. } => bench::recorder::run(),
         Command::Bench { part: Part::Scale, kernel, .. } => bench::scale::run(&kernel.into()),
         Command::Pictures { kernel, page, out } => pictures::run(&kernel.into(), page.as_deref(), out.as_deref()),
         Command::Bench { part: Part::Names, kernel, .. } => bench::names::run(&kernel.into()),
@@ -250,8 +257,8 @@ fn main() -> ExitCode {
         Command::Bench { part: Part::Readers, kernel, .. } => bench::readers::run(&kernel.into()),
         Command::Bench { part: Part::Regressions, kind, .. } => bench::regressions::run(&kind),
         Command::Planted => planted::run(),
-        Command::Testbed { script, file, qemu, cpus, out, limit } => {
-            testbed::command(&script, &file, (qemu, cpus), out.as_deref(), Duration::from_secs(limit))
+        Command::Testbed { script, file, qemu, cpus, icount, out, limit } => {
+            testbed::command(&script, &file, (qemu, cpus, icount), out.as_deref(), Duration::from_secs(limit))
         }
         Command::PlantedKernel { root, kernel_config } => planted::kernels::build_checked_out(&root, &kernel_config),
         Command::Bless => checks::bless(),

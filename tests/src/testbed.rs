@@ -33,6 +33,7 @@ pub struct Testbed {
     parts: Vec<PathBuf>,
     cpus: u32,
     memory_mib: u32,
+    counted: bool,
 }
 
 /// What a script did.
@@ -66,7 +67,7 @@ impl Testbed {
     pub fn new(steps: &Steps) -> Result<Self> {
         let packages = base::packages(steps)?;
         let tools = base::tools(&packages)?;
-        Ok(Self { kernel: packages.vmlinuz, parts: vec![tools], cpus: 1, memory_mib: 1024 })
+        Ok(Self { kernel: packages.vmlinuz, parts: vec![tools], cpus: 1, memory_mib: 1024, counted: false })
     }
 
     /// The same, and QEMU: for whole kernels as L2.
@@ -82,6 +83,12 @@ impl Testbed {
     /// The same with so many CPUs. With more than one the TSC offset of guests flaps: not for tests of clocks.
     pub fn with_cpus(mut self, cpus: u32) -> Self {
         self.cpus = cpus;
+        self
+    }
+
+    /// The same, and its clocks and time stamp counter count instructions, one a nanosecond: for measurements.
+    pub fn with_icount(mut self) -> Self {
+        self.counted = true;
         self
     }
 
@@ -150,6 +157,9 @@ impl Testbed {
             .args(["-device", "virtio-blk-pci,drive=out", "-serial"])
             .arg(format!("file:{}", console.display()))
             .stdin(Stdio::null());
+        if self.counted {
+            command.args(["-icount", "shift=0,sleep=off"]);
+        }
         let mut child = command.spawn().context("cannot run qemu-system-x86_64")?;
         let began = Instant::now();
         let ended = loop {
@@ -179,13 +189,14 @@ impl Testbed {
 pub fn command(
     script: &Path,
     files: &[(String, PathBuf)],
-    (qemu, cpus): (bool, u32),
+    (qemu, cpus, counted): (bool, u32, bool),
     out: Option<&Path>,
     limit: Duration,
 ) -> Result<bool> {
     let steps = Steps::default();
     let bed = Testbed::new(&steps)?.with_cpus(cpus);
     let bed = if qemu { bed.with_qemu()? } else { bed };
+    let bed = if counted { bed.with_icount() } else { bed };
     let script = std::fs::read_to_string(script).with_context(|| format!("cannot read {}", script.display()))?;
     let work = Scratch::new()?;
     let program = work.path("hypercalls");

@@ -82,6 +82,7 @@ pub const TEST: &[Tool] = &[
     BABELTRACE,
     UFTRACE,
     TRACE_CMD,
+    PERF,
     CALLGRIND,
     CHROMIUM,
     JAVA,

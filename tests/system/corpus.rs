@@ -12,9 +12,12 @@ use early_ftrace_format::event::Event;
 use early_ftrace_format::shared::{CHUNK_MAGIC, CHUNK_SIZE, ChunkHeader, CpuControl, Header, MAGIC, POLICY_WAIT};
 use early_ftrace_format::word::{EndReason, Kind, LOWEST_FUNCTION, control};
 use symbolizer::compare::boot::{self, Boot};
+use symbolizer::host::clock::{Clock, Conversion};
+use symbolizer::host::event::{Exit, HostEvent, Hypercall};
+use symbolizer::host::file::Writer;
 use symbolizer::resolve::Symbol;
 use symbolizer::resolve::table::{self, Contents, Nameless, Spot, Table};
-use symbolizer::trace_dir::{Existing, Meta, TraceWriter};
+use symbolizer::trace_dir::{Existing, HOST_FILE, Meta, TraceWriter};
 use xtask::workspace;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -250,6 +253,32 @@ fn kept(number: u64, text: &str) -> Vec<u8> {
     serde_json::to_vec(&boot).expect("JSON")
 }
 
+/// What a host has seen of two virtual CPUs: `host.eft`. `number` stands wherever a number can be large.
+fn host(number: u64, clock: Clock) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut writer = Writer::create(dir.path(), &clock).expect("space");
+    let exit = |vcpu, time, hypercall| {
+        let (cpus, info) = ((vcpu, 3), [number, 1]);
+        HostEvent::Exit(Exit { vcpu, thread: 77, cpus, time, length: 5, isa: 2, reason: 0x81, rip: 9, info, hypercall })
+    };
+    writer.push(&HostEvent::Offset { vcpu: 0, time: 10, next: number }).expect("space");
+    for time in 20..30u64 {
+        let call = Hypercall { number: 1000, args: [time, number, 3, u64::MAX] };
+        writer.push(&exit((time % 2) as u32, time * 1_000, Some(call).filter(|_| time % 3 > 0))).expect("space");
+        writer
+            .push(&HostEvent::Away { vcpu: 0, time: time * 1_000 + 1, length: number, preempted: time % 2 > 0 })
+            .expect("space");
+    }
+    // Out of order, at the end of time, of a virtual CPU that no trace can have.
+    if number > u64::from(u32::MAX) {
+        for (vcpu, time) in [(1, 0), (1, u64::MAX), (u32::MAX, 7)] {
+            writer.push(&exit(vcpu, time, None)).expect("space");
+        }
+    }
+    writer.finish().expect("space");
+    std::fs::read(dir.path().join(HOST_FILE)).expect("what was just written")
+}
+
 /// Target, name, content.
 fn made() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let one = file(&[hostile()]);
@@ -258,7 +287,13 @@ fn made() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let index = crate::fuzz::index::valid();
     let kept = names(16, "setup_arch");
     let boot = self::kept(123_456, "");
+    let conversion = Conversion { zero: u64::MAX, mult: u32::MAX, shift: 63 };
+    let seen = host(40, Clock::Tsc);
     vec![
+        ("host", "truncated", seen[..seen.len() - 100].to_vec()),
+        ("host", "valid", seen),
+        ("host", "nanoseconds", host(40, Clock::Ns { conversion: None })),
+        ("host", "hostile", host(u64::MAX - 2, Clock::Ns { conversion: Some(conversion) })),
         ("kept", "truncated", boot[..boot.len() - 40].to_vec()),
         ("kept", "valid", boot),
         ("kept", "hostile", self::kept(u64::MAX, "\u{1b}[2J\u{fffd}<&")),

@@ -195,6 +195,11 @@ fn any_budgets_are_read_or_refused() {
 }
 
 #[test]
+fn any_file_of_a_host_is_read_or_refused() {
+    replay("host", fuzz::host::run, 400);
+}
+
+#[test]
 fn any_recording_of_others_is_read_or_refused() {
     replay("import", fuzz::import::run, 300);
 }

@@ -129,14 +129,23 @@ fn hypercalls_are_recorded_in_order_and_forged_ones_are_told_apart() {
         call[1] = u64::MAX;
     }
     let bed = Testbed::new(&Steps::default()).unwrap_or_else(|error| panic!("{error:#}"));
-    let output = run(&bed, "./host_record /out/lines ./hypercalls calls --cpus 2 --forge 10", &expected);
-    let found = read(output.file("lines").expect("recorded"));
-    found.check(2);
+    let script = "./host_record /out/perf ./hypercalls calls --cpus 2 --forge 10
+                  ./host_record --bpf /out/bpf sh -c './hypercalls calls --cpus 2 --forge 10; true'";
+    let output = run(&bed, script, &expected);
+    // Through perf's rings; put together in the kernel, and of a program that the command starts.
+    for way in ["perf", "bpf"] {
+        let found = read(output.file(way).expect("recorded"));
+        found.check(2);
+        in_order(&found, &expected);
+    }
+}
+
+fn in_order(found: &Found, expected: &[[u64; 5]]) {
     let mut late = Vec::new();
     for vcpu in 0..2 {
         let (made, forged) = (found.calls(vcpu, &KERNEL), found.calls(vcpu, &USER));
         assert_eq!((made.len(), forged.len()), (expected.len(), 10), "vCPU {vcpu}");
-        for (at, (made, expected)) in made.iter().chain(&forged).zip(expected.iter().chain(&expected)).enumerate() {
+        for (at, (made, expected)) in made.iter().chain(&forged).zip(expected.iter().chain(expected)).enumerate() {
             let without_time = |call: &[u64; 5]| [call[0], call[2], call[3], call[4]];
             assert_eq!(without_time(made), without_time(expected), "vCPU {vcpu}, hypercall {at}");
             assert!(expected[1] == u64::MAX || made[1] == expected[1], "vCPU {vcpu}, hypercall {at}");
@@ -165,12 +174,16 @@ fn hypercalls_are_recorded_in_order_and_forged_ones_are_told_apart() {
 fn virtual_cpus_that_move_in_the_middle_of_an_exit_keep_their_hypercalls() {
     let expected = calls(3000);
     let bed = Testbed::new(&Steps::default()).unwrap_or_else(|error| panic!("{error:#}")).with_cpus(2);
-    let output = run(&bed, "./host_record /out/lines ./hypercalls calls --cpus 2 --hop", &expected);
-    let found = read(output.file("lines").expect("recorded"));
-    found.check(2);
-    let moved = found.exits.iter().filter(|exit| exit.cpus.0 != exit.cpus.1).count();
-    assert!(moved > 0, "no exit ended on another CPU than it began on");
-    for vcpu in 0..2 {
-        assert!(found.calls(vcpu, &KERNEL) == expected, "vCPU {vcpu}: other hypercalls, or another order");
+    let script = "./host_record /out/perf ./hypercalls calls --cpus 2 --hop
+                  ./host_record --bpf /out/bpf ./hypercalls calls --cpus 2 --hop";
+    let output = run(&bed, script, &expected);
+    for way in ["perf", "bpf"] {
+        let found = read(output.file(way).expect("recorded"));
+        found.check(2);
+        let moved = found.exits.iter().filter(|exit| exit.cpus.0 != exit.cpus.1).count();
+        assert!(moved > 0, "{way}: no exit ended on another CPU than it began on");
+        for vcpu in 0..2 {
+            assert!(found.calls(vcpu, &KERNEL) == expected, "{way}: vCPU {vcpu}: other hypercalls, or another order");
+        }
     }
 }

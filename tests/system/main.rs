@@ -21,6 +21,7 @@
 //! - [`hostile`]: a recorder beside a guest that writes anything;
 //! - [`images`], [`vmm`], [`traces`]: bad input, and what is said about it ([`refusal`]);
 //! - [`kvm`]: real KVM in a test bed, recorded by its tracepoints;
+//! - [`imports`]: recordings of other tools, against what these tools print of them;
 //! - [`intree`]: a kernel from source, with the tracer in its tree;
 //! - [`bisect`]: what is planted in a kernel's history is found;
 //! - [`readers`]: what we export, read back by others' readers;
@@ -42,6 +43,7 @@ mod fuzz;
 mod fuzzed;
 mod hostile;
 mod images;
+mod imports;
 mod index;
 mod intree;
 mod killed;

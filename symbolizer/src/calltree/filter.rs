@@ -118,6 +118,11 @@ impl<'a> Filter<'a> {
         }
     }
 
+    /// Whether all calls pass.
+    pub fn is_everything(&self) -> bool {
+        self.everything
+    }
+
     /// The trace begins at this time.
     pub fn begin(&mut self, time: u64) {
         self.begin = time;

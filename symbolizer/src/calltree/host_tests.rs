@@ -71,7 +71,7 @@ fn run(streams: Vec<Vec<Result<Block, Gap>>>, lanes: Vec<(u32, Vec<Placed>)>) ->
     let mut levels = Levels::new(Timeline::default(), None, None);
     let mut sums = Both(&mut aggregate, &mut levels);
     let lanes_of = || lanes.iter().map(|(cpu, all)| (*cpu, Box::new(all.iter().copied()) as Lane<'_>));
-    let (mut exits, mut unstolen) = (Exits::new(lanes_of()), Unstolen::new(&mut sums, lanes_of()));
+    let (mut exits, mut unstolen) = (Exits::new(lanes_of(), None), Unstolen::new(&mut sums, lanes_of()));
     let mut both = Both(&mut exits, &mut unstolen);
     let mut totals = pipeline::run(&memory, |pipeline| build(pipeline, &mut both, |_| {}));
     let taken = unstolen.finish(&mut totals);
@@ -82,7 +82,7 @@ fn run(streams: Vec<Vec<Result<Block, Gap>>>, lanes: Vec<(u32, Vec<Placed>)>) ->
         Place::Nowhere => 0,
         Place::Outside => 1,
     };
-    let mut exits: Vec<_> = exits.finish().into_iter().map(|(at, why, sums)| (place(at), why, sums.exits)).collect();
+    let mut exits: Vec<_> = exits.finish().0.into_iter().map(|(at, why, sums)| (place(at), why, sums.exits)).collect();
     exits.sort_unstable();
     let busy = totals.tasks.iter().map(|task| task.on_cpu).sum();
     Seen { totals, taken, figures, exits, busy }

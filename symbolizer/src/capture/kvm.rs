@@ -8,7 +8,11 @@
 //! thread is off its CPU, the kernel's own records of switches say (`record`): they are shorter than sched_switch, and
 //! of these threads only. One ring for each CPU of the host (`ring`); what was read in one pass is given in the next,
 //! when nothing older can come from another CPU any more. [`Recording`] makes a trace of them.
+//!
+//! Where the kernel takes BPF programs of ours, exits, hypercalls and entries do not come through those rings, but put
+//! together (`bpf`): [`Way`] says which.
 
+mod bpf;
 mod clock;
 mod error;
 mod format;
@@ -20,10 +24,12 @@ pub use error::KvmError;
 pub use record::{Seen, TRACEPOINTS};
 pub use recording::{Done, Recording};
 
+use bpf::Bpf;
 use clock::{Pair, Ticks};
 use perf_event_open_sys::bindings as perf;
 use record::Layout;
 use ring::Ring;
+use rustix::time::ClockId;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -38,9 +44,24 @@ const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 /// Most events that wait for those of other CPUs; a kernel whose clocks are this far apart is not waited for.
 const MOST_WAITING: usize = 4 << 20;
 
+/// How exits, hypercalls and entries are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// By BPF, or by perf where that cannot be.
+    #[default]
+    Auto,
+    /// Each for itself, through perf's rings.
+    Perf,
+    /// Put together in the kernel.
+    Bpf,
+}
+
 /// A recorder. Dropping it ends the recording.
 pub struct Recorder {
     layout: Layout,
+    bpf: Option<Bpf>,
+    /// Why not, if it was tried.
+    without_bpf: Option<KvmError>,
     cpus: Vec<Cpu>,
     ticks: Ticks,
     /// The last time that was given.
@@ -63,6 +84,16 @@ pub struct Counts {
     pub strange: u64,
 }
 
+impl Counts {
+    fn count(&mut self, seen: &Seen) {
+        match seen {
+            Seen::Raw(_) => self.events += 1,
+            Seen::Whole(exit) => self.events += 2 + u64::from(exit.hypercall.is_some()),
+            Seen::Lost { count, .. } => self.lost = self.lost.saturating_add(*count),
+        }
+    }
+}
+
 struct Cpu {
     ring: Ring,
     /// Keep the events alive.
@@ -76,9 +107,19 @@ impl Recorder {
     ///
     /// # Errors
     /// With what to do: see [`KvmError`].
-    pub fn open(ring: usize) -> Result<Recorder, KvmError> {
+    pub fn open(ring: usize, way: Way) -> Result<Recorder, KvmError> {
         fs::File::open("/dev/kvm").map_err(KvmError::NoKvm)?;
-        let layout = Layout::read(&tracefs()?.join("events"))?;
+        let events = tracefs()?.join("events");
+        let layout = Layout::read(&events)?;
+        let tried = (way != Way::Perf).then(|| Bpf::open(&layout, &events, ring));
+        let (bpf, without_bpf) = match tried {
+            Some(Ok(bpf)) => (Some(bpf), None),
+            Some(Err(error)) if way == Way::Bpf => return Err(error),
+            Some(Err(error)) => (None, Some(error)),
+            None => (None, None),
+        };
+        // Of these perf's rings need not tell.
+        let programs = ["kvm_exit", "kvm_hypercall", "kvm_entry"];
         let online = online(&fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default());
         // Perf's own clock, if the kernel says how it hangs on the time stamp counter.
         let described = probe(online.first().copied().unwrap_or(0))?;
@@ -86,6 +127,9 @@ impl Recorder {
         for cpu in online {
             let mut made: Option<(Ring, Vec<OwnedFd>)> = None;
             for (event, id) in TRACEPOINTS.into_iter().zip(layout.ids()) {
+                if bpf.is_some() && programs.contains(&event) {
+                    continue;
+                }
                 let mut attributes = attributes(id, described.is_none(), made.is_none());
                 let opened = ring::open(&mut attributes, cpu).map_err(|cause| refused(event, cpu, cause))?;
                 match &mut made {
@@ -104,18 +148,28 @@ impl Recorder {
         let ticks = match described {
             Some(user) => Ticks::Described(user),
             None => {
-                let first = Pair::now();
+                let first = Pair::of(ClockId::MonotonicRaw);
                 std::thread::sleep(std::time::Duration::from_millis(2));
-                Ticks::Paired(first, Pair::now())
+                Ticks::Paired(first, Pair::of(ClockId::MonotonicRaw))
             }
         };
         let (waiting, bytes, counts) = (Waiting::default(), Vec::new(), Counts::default());
-        Ok(Recorder { layout, cpus, ticks, last: 0, waiting, bytes, counts })
+        Ok(Recorder { layout, bpf, without_bpf, cpus, ticks, last: 0, waiting, bytes, counts })
     }
 
     /// So far.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Whether exits are put together in the kernel.
+    pub fn by_bpf(&self) -> bool {
+        self.bpf.is_some()
+    }
+
+    /// Why they are not, although that was tried.
+    pub fn without_bpf(&self) -> Option<&KvmError> {
+        self.without_bpf.as_ref()
     }
 
     /// Whether the kernel says how its clock hangs on the time stamp counter; else both are read together.
@@ -125,34 +179,42 @@ impl Recorder {
 
     /// Reads all rings, and gives what was read the last time.
     pub fn pass(&mut self, give: &mut impl FnMut(Seen)) {
-        self.ticks.renew();
+        self.ticks.renew(ClockId::MonotonicRaw);
+        let ticks = self.ticks;
         for cpu in &mut self.cpus {
             self.bytes.clear();
             cpu.ring.take(&mut self.bytes);
             self.counts.bytes += self.bytes.len() as u64;
             let (waiting, counts) = (&mut self.waiting, &mut self.counts);
             let strange = self.layout.read_all(&self.bytes, |seen| {
-                match seen {
-                    Seen::Raw(_) => counts.events += 1,
-                    Seen::Lost { count, .. } => {
-                        counts.lost = counts.lost.saturating_add(count);
-                        // They are missing since the event before.
-                        waiting.push(Seen::Lost { time: cpu.last, count: 0 });
-                    }
+                let seen = seen.at(ticks.of(seen.time()));
+                if let Seen::Lost { .. } = seen {
+                    // They are missing since the event before.
+                    waiting.push(Seen::Lost { time: cpu.last, count: 0 });
                 }
                 cpu.last = seen.time();
+                counts.count(&seen);
                 waiting.push(seen);
             });
             counts.strange += strange;
+        }
+        if let Some(bpf) = &mut self.bpf {
+            let (waiting, counts) = (&mut self.waiting, &mut self.counts);
+            let (bytes, strange) = bpf.pass(|seen| {
+                counts.count(&seen);
+                waiting.push(seen);
+            });
+            self.counts.bytes += bytes;
+            self.counts.strange += strange;
         }
         self.give(false, give);
     }
 
     fn give(&mut self, all: bool, give: &mut impl FnMut(Seen)) {
-        let (ticks, last) = (self.ticks, &mut self.last);
+        let last = &mut self.last;
         let mut give = |seen: Seen| {
             // Where one straight line ends and the next begins, they differ by a few ticks.
-            *last = (*last).max(ticks.of(seen.time()));
+            *last = (*last).max(seen.time());
             give(seen.at(*last));
         };
         if all {
@@ -306,7 +368,7 @@ mod tests {
     fn without_kvm_it_says_what_to_load() {
         // The machine that tests run on may have it: then there is nothing to see here.
         if !Path::new("/dev/kvm").exists() {
-            let error = Recorder::open(4096).err().map(|error| error.to_string()).unwrap_or_default();
+            let error = Recorder::open(4096, Way::Auto).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains("kvm-amd"), "{error}");
         }
     }

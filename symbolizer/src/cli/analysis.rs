@@ -44,6 +44,7 @@ pub fn run<'f, S: Sink>(opened: &Opened<'_>, filter: Filter<'f>, extra: &mut S, 
         return found;
     }
     phases.work("rebuilding calls", opened.words());
+    let of_exits = filter.clone();
     let mut aggregate = Aggregate::new(filter).by_phase(opened.timeline.clone());
     let mut levels = Levels::new(opened.timeline.clone(), sites[0], sites[1]);
     let mut notes = opened.index.notes(&opened.trace).filter(|_| opened.costs.is_none());
@@ -53,7 +54,7 @@ pub fn run<'f, S: Sink>(opened: &Opened<'_>, filter: Filter<'f>, extra: &mut S, 
     let mut host = None;
     let (mut totals, subtracted) = match (&mut notes, &opened.host) {
         (_, Some(seen)) => {
-            let (totals, subtracted, sums) = opened.run_with(seen, &mut both, progress);
+            let (totals, subtracted, sums) = opened.run_with(seen, of_exits, &mut both, progress);
             host = Some(sums);
             (totals, subtracted)
         }
@@ -110,7 +111,9 @@ impl Analysis<'_> {
         let exits = opened.host.as_ref().zip(self.host.as_ref()).map(|(host, sums)| {
             let name = |index: usize| named.get(index).map(|named| (named.name.clone(), named.site));
             let lost = (host.file.lost(), host.file.gap_count());
-            ExitReport::new(&sums.rows, &host.axes, lost, sums.taken, name)
+            let mut exits = ExitReport::new(&sums.rows, &host.axes, lost, sums.taken, name);
+            exits.left_out = sums.left_out;
+            exits
         });
         let coverage = Coverage::of(opened.names.call_sites(), &named);
         let boot = Boot::new(&self.levels, &self.aggregate, &self.totals, &opened.names, opened.bytes());

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use symbolizer::capture::kvm::Way;
 use symbolizer::trace_dir::{Existing, TraceWriter};
 
 /// Of each CPU's ring, unless `--ring-mib` says otherwise.
@@ -47,6 +48,7 @@ Examples:
 
   The guest makes hypercalls; the host's KVM, as it is, tells of them and of all other exits:
   sudo symbolize record --channel hypercall --vmlinux vmlinux -- qemu-system-x86_64 -accel kvm -cpu host -m 1G
+  sudo symbolize record --channel hypercall --recorder perf --vmlinux vmlinux -- qemu-system-x86_64 -accel kvm -m 1G
 
   Ten boots of each of two kernels in real time, in turn, in boots/a and boots/b:
   symbolize record --repeat 10 --vmlinux old/vmlinux --against new/vmlinux -o boots -- QEMU...
@@ -92,6 +94,9 @@ pub struct Args {
     /// hypergraph= says, or ram]
     #[arg(long, value_name = "CHANNEL", value_parser = channel::parse, conflicts_with = "attach")]
     channel: Option<bootlevel::Channel>,
+    /// How the host sees hypercalls [default: bpf, where the kernel allows it; else perf]
+    #[arg(long, value_enum, value_name = "HOW")]
+    recorder: Option<Recorder>,
     /// File for the guest's memory or, with --channel, the device's, kept afterwards (default: a temporary one in /dev/shm)
     #[arg(long, value_name = "PATH", conflicts_with = "attach")]
     ram_file: Option<PathBuf>,
@@ -115,6 +120,25 @@ pub struct Args {
     /// The virtual machine: QEMU and its arguments
     #[arg(last = true, required_unless_present = "attach", value_name = "QEMU")]
     command: Vec<OsString>,
+}
+
+/// See [`Way`].
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+pub enum Recorder {
+    /// Each exit, hypercall and entry through perf's rings
+    Perf,
+    /// Put together in the kernel: cheaper; needs CAP_BPF beside CAP_PERFMON
+    Bpf,
+}
+
+impl Recorder {
+    /// For the recorder.
+    pub fn way(self) -> Way {
+        match self {
+            Recorder::Perf => Way::Perf,
+            Recorder::Bpf => Way::Bpf,
+        }
+    }
 }
 
 /// See [`Policy`].

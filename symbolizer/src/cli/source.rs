@@ -14,7 +14,7 @@ use symbolizer::calltree::overhead::{Corrected, Subtracted, build_without};
 use symbolizer::calltree::phases::Timeline;
 use symbolizer::calltree::sink::{Nothing, Sink};
 use symbolizer::calltree::steal::{Taken, Unstolen};
-use symbolizer::calltree::{Task, Totals};
+use symbolizer::calltree::{Filter, Task, Totals};
 use symbolizer::decode::pipeline;
 use symbolizer::host::placed::Reason;
 use symbolizer::report::Names;
@@ -89,6 +89,8 @@ pub struct Opened<'a> {
 pub struct HostSums {
     /// Where, why, what it cost.
     pub rows: Vec<(Place, Reason, Sums)>,
+    /// Exits that the filter has left out, if there was one.
+    pub left_out: Option<u64>,
     /// Steal that was taken off all times.
     pub taken: Option<Taken>,
 }
@@ -170,14 +172,15 @@ impl Opened<'_> {
         }
     }
 
-    /// The same, and which functions the exits were in.
+    /// The same, and which functions the exits were in, of calls that pass `filter`.
     pub fn run_with<S: Sink>(
         &self,
         host: &Host,
+        filter: Filter<'_>,
         sink: &mut S,
         progress: impl FnMut(u64),
     ) -> (Totals, Option<Subtracted>, HostSums) {
-        let mut exits = Exits::new(host.lanes());
+        let mut exits = Exits::new(host.lanes(), Some(filter));
         let (totals, subtracted, taken) = match self.costs {
             None => {
                 let mut unstolen = Unstolen::new(sink, host.lanes());
@@ -194,7 +197,8 @@ impl Opened<'_> {
                 (totals, Some(subtracted), None)
             }
         };
-        (totals, subtracted, HostSums { rows: exits.finish(), taken })
+        let (rows, left_out) = exits.finish();
+        (totals, subtracted, HostSums { rows, left_out, taken })
     }
 
     /// What was chosen and done to times, in words, for outputs that have no other place to say it.

@@ -131,6 +131,16 @@ impl Aggregator {
         }
     }
 
+    /// Takes an exit that was put together already. It counts for the events that it was made of.
+    pub fn whole(&mut self, exit: Exit, out: &mut impl FnMut(HostEvent)) {
+        self.counts.raw += 2 + u64::from(exit.hypercall.is_some());
+        self.counts.out += 1;
+        // An entry follows each exit but the last.
+        self.counts.unpaired += u64::from(exit.length == 0);
+        self.threads.entry(exit.thread).or_default().vcpu = Some(exit.vcpu);
+        out(HostEvent::Exit(exit));
+    }
+
     /// Events were lost here: what comes next is no partner of what came before.
     pub fn lost(&mut self, out: &mut impl FnMut(HostEvent)) {
         // In the order of their times, whatever the map's is.

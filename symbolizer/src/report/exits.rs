@@ -47,6 +47,8 @@ pub struct ExitReport {
     pub unplaced: u64,
     /// The counters' frequencies of host and guest in kHz, if KVM scales the guest's.
     pub scaled: Option<(u64, u64)>,
+    /// Exits that were in no call that was asked for; `None` where all calls were.
+    pub left_out: Option<u64>,
     /// Events that are lost or damaged, and places where the file is.
     pub lost: (u64, u64),
     /// Of each vCPU, by how many ticks its host times may be wrong, and how they were found.
@@ -96,7 +98,8 @@ impl ExitReport {
         });
         let clocks = axes.by_vcpu.iter().map(|(&vcpu, axis)| (vcpu, axis.error(), axis.how())).collect();
         let lost = (lost.0.saturating_add(axes.damaged), lost.1);
-        ExitReport { all, reasons, functions, unplaced: axes.unplaced, scaled: axes.scaled, lost, clocks, taken }
+        let (unplaced, scaled, left_out) = (axes.unplaced, axes.scaled, None);
+        ExitReport { all, reasons, functions, unplaced, scaled, left_out, lost, clocks, taken }
     }
 
     /// How well the host's times are known, in words.
@@ -141,6 +144,9 @@ impl ExitReport {
                 count(guest),
                 count(host)
             ));
+        }
+        if let Some(left_out) = self.left_out {
+            lines.push(format!("{} exits in no such call are left out", count(left_out)));
         }
         let mut say = |number: u64, what: &str| {
             if number > 0 {
@@ -215,6 +221,8 @@ pub struct ExitsJson<'a> {
     #[serde(flatten)]
     all: SumsJson,
     unplaced: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<u64>,
     events_lost: u64,
     gaps: u64,
     stolen_taken_off: bool,
@@ -305,6 +313,7 @@ pub fn json<'a>(report: &'a Report<'_>, top: Option<usize>) -> Option<ExitsJson<
     Some(ExitsJson {
         all: sums(&exits.all),
         unplaced: exits.unplaced,
+        left_out: exits.left_out,
         events_lost: exits.lost.0,
         gaps: exits.lost.1,
         stolen_taken_off: exits.taken.is_some(),

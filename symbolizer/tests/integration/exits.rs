@@ -99,6 +99,35 @@ fn exits_are_charged_and_steal_is_taken_off() {
 }
 
 #[test]
+fn only_exits_in_calls_that_were_asked_for_count() {
+    let fixture = Fixture::new();
+    let trace = fixture.boot();
+    write(&trace);
+    for (filter, expected) in [
+        (&["--function", "__kmalloc"][..], &["__kmalloc"][..]),
+        // A call's own length decides, once it has ended: that of __kmalloc is 1.5 us.
+        (&["--min", "2us"], &["acpi_early_init", "kmem_cache_init", "start_kernel"]),
+        (&["--inside", "kmem_cache_init"], &["__kmalloc", "kmem_cache_init"]),
+        (&["--task", "init"], &["acpi_early_init"]),
+        (&["--depth", "1", "--task", "swapper*"], &["start_kernel"]),
+        (&["--from", "24us"], &[]),
+    ] {
+        let json = fixture.json(&trace, filter);
+        let exits = &json["exits"];
+        let mut found: Vec<&str> =
+            exits["functions"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{filter:?}");
+        // Five have a place, one of them before the trace.
+        let (all, left_out) = (exits["exits"].as_u64().unwrap(), exits["left_out"].as_u64().unwrap());
+        assert_eq!((all, all + left_out), (expected.len() as u64, 5), "{filter:?}");
+        let text = fixture.output(&trace, &[&["--by", "exit"], filter].concat());
+        assert!(text.contains(&format!("{left_out} exits in no such call are left out")), "{filter:?}: {text}");
+    }
+    assert!(fixture.json(&trace, &[])["exits"].get("left_out").is_none());
+}
+
+#[test]
 fn a_damaged_file_is_a_warning_and_a_new_recording_removes_it() {
     let fixture = Fixture::new();
     let trace = fixture.boot();

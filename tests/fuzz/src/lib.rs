@@ -18,7 +18,8 @@
 //! 13. [`kept`]: the file of a kept boot, up to what is written of many;
 //! 14. [`budget`]: a file of budgets;
 //! 15. [`stream`]: frames through a port or as hypercalls;
-//! 16. [`import`]: files of trace-cmd, perf and LTTng.
+//! 16. [`import`]: files of trace-cmd, perf and LTTng;
+//! 17. [`host`]: the file of what the host has seen.
 //!
 //! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
 //!
@@ -38,6 +39,7 @@
 
 pub mod budget;
 pub mod guest;
+pub mod host;
 pub mod import;
 pub mod index;
 pub mod inject;

@@ -17,6 +17,7 @@ pub mod noise;
 pub mod overhead;
 pub mod peers;
 pub mod readers;
+pub mod recorder;
 pub mod regressions;
 pub mod resolvers;
 pub mod scale;

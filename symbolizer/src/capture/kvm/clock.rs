@@ -4,6 +4,7 @@
 //! guest's counter.
 
 use super::ring::UserTime;
+use rustix::time::ClockId;
 
 /// Tries for a pair.
 const TRIES: u32 = 5;
@@ -11,7 +12,7 @@ const TRIES: u32 = 5;
 /// Both clocks at the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// CLOCK_MONOTONIC_RAW, in nanoseconds.
+    /// The clock that was asked for, in nanoseconds.
     pub ns: u64,
     /// The time stamp counter.
     pub tsc: u64,
@@ -19,15 +20,15 @@ pub struct Pair {
 
 impl Pair {
     /// Now: the best of some tries, since we may be interrupted between the clocks.
-    pub fn now() -> Pair {
-        let tries = (0..TRIES).map(|_| Pair::once());
+    pub fn of(clock: ClockId) -> Pair {
+        let tries = (0..TRIES).map(|_| Pair::once(clock));
         tries.min_by_key(|&(length, _)| length).map_or(Pair { ns: 0, tsc: 0 }, |(_, pair)| pair)
     }
 
     /// How long the two took, and they. The counter is read before and after; the middle counts.
-    fn once() -> (u64, Pair) {
+    fn once(clock: ClockId) -> (u64, Pair) {
         let before = tsc();
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicRaw);
+        let now = rustix::time::clock_gettime(clock);
         let after = tsc();
         let ns = u64::try_from(now.tv_sec).unwrap_or(0).saturating_mul(1_000_000_000);
         let ns = ns.saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0));
@@ -51,7 +52,7 @@ fn tsc() -> u64 {
 pub enum Ticks {
     /// Perf's clock, as the kernel describes it.
     Described(UserTime),
-    /// CLOCK_MONOTONIC_RAW, by two pairs: straight through both.
+    /// A clock of the kernel's, by two pairs: straight through both.
     Paired(Pair, Pair),
 }
 
@@ -73,9 +74,9 @@ impl Ticks {
     }
 
     /// Goes on from the last pair to one of now, if the clock is one of pairs.
-    pub fn renew(&mut self) {
+    pub fn renew(&mut self, clock: ClockId) {
         if let Ticks::Paired(first, last) = self {
-            let now = Pair::now();
+            let now = Pair::of(clock);
             // Too near to each other they say little.
             if now.ns.saturating_sub(last.ns) > 1_000_000 {
                 (*first, *last) = (*last, now);
@@ -113,10 +114,10 @@ mod tests {
 
     #[test]
     fn both_clocks_go_on() {
-        let first = Pair::now();
+        let first = Pair::of(ClockId::MonotonicRaw);
         std::thread::sleep(std::time::Duration::from_millis(2));
         let mut ticks = Ticks::Paired(first, first);
-        ticks.renew();
+        ticks.renew(ClockId::MonotonicRaw);
         let Ticks::Paired(first, last) = ticks else { panic!("of pairs") };
         assert!(last.ns > first.ns && last.tsc > first.tsc);
     }

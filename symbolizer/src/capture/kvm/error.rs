@@ -57,6 +57,16 @@ pub enum KvmError {
         /// What the system says.
         cause: io::Error,
     },
+    /// The kernel takes no BPF programs of ours.
+    #[error(
+        "BPF, {what}: {cause}. It wants root or CAP_BPF and CAP_PERFMON, Linux 5.8 or later with CONFIG_BPF_EVENTS, and no namespace of processes; choose --recorder perf, which wants less"
+    )]
+    Bpf {
+        /// Of what.
+        what: &'static str,
+        /// What the system says.
+        cause: io::Error,
+    },
     /// No memory for the ring.
     #[error(
         "the ring of {bytes} bytes for CPU {cpu}: {cause}. Memory that is locked for it is limited for whoever has no CAP_IPC_LOCK: run it as root, or raise `ulimit -l` or kernel.perf_event_mlock_kb"

@@ -10,6 +10,16 @@ pub struct Field {
 }
 
 impl Field {
+    /// Bytes before it.
+    pub fn offset(self) -> usize {
+        self.offset
+    }
+
+    /// Its bytes, 1 to 8.
+    pub fn size(self) -> usize {
+        self.size
+    }
+
     /// Its value, if the record is long enough.
     pub fn read(self, record: &[u8]) -> Option<u64> {
         let bytes = record.get(self.offset..self.offset.checked_add(self.size)?)?;

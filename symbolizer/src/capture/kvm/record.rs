@@ -4,7 +4,7 @@
 
 use super::KvmError;
 use super::format::{Field, Format};
-use crate::host::event::{Hypercall, Raw, RawKind};
+use crate::host::event::{Exit, Hypercall, Raw, RawKind};
 use perf_event_open_sys::bindings as perf;
 use std::path::Path;
 
@@ -16,6 +16,8 @@ pub const TRACEPOINTS: [&str; 4] = ["kvm_exit", "kvm_hypercall", "kvm_entry", "k
 pub enum Seen {
     /// An event.
     Raw(Raw),
+    /// An exit, its hypercall if there was one, and the entry, put together in the kernel (`bpf`).
+    Whole(Exit),
     /// So many are lost here: the ring was full.
     Lost {
         /// When that was noticed.
@@ -26,10 +28,11 @@ pub enum Seen {
 }
 
 impl Seen {
-    /// When.
+    /// When; of a whole exit, when it ended.
     pub fn time(&self) -> u64 {
         match self {
             Seen::Raw(raw) => raw.time,
+            Seen::Whole(exit) => exit.time.saturating_add(exit.length),
             Seen::Lost { time, .. } => *time,
         }
     }
@@ -38,17 +41,21 @@ impl Seen {
     pub fn at(self, time: u64) -> Seen {
         match self {
             Seen::Raw(raw) => Seen::Raw(Raw { time, ..raw }),
+            Seen::Whole(exit) => Seen::Whole(Exit { time: time.saturating_sub(exit.length), ..exit }),
             Seen::Lost { count, .. } => Seen::Lost { time, count },
         }
     }
 }
 
-struct ExitFields {
-    vcpu: Option<Field>,
-    isa: Field,
-    reason: Field,
-    rip: Field,
-    info: [Field; 2],
+/// Fields of kvm_exit, of its own names.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct ExitFields {
+    pub vcpu: Option<Field>,
+    pub isa: Field,
+    pub reason: Field,
+    pub rip: Field,
+    pub info: [Field; 2],
 }
 
 /// Fields of all [`TRACEPOINTS`].
@@ -96,6 +103,21 @@ impl Layout {
     /// Numbers of [`TRACEPOINTS`].
     pub fn ids(&self) -> [u64; 4] {
         self.ids
+    }
+
+    /// Fields of kvm_exit.
+    pub fn exit(&self) -> &ExitFields {
+        &self.exit
+    }
+
+    /// nr, a0 to a3 of kvm_hypercall.
+    pub fn hypercall(&self) -> (Field, [Field; 4]) {
+        (self.number, self.args)
+    }
+
+    /// vcpu_id of kvm_entry.
+    pub fn entry_vcpu(&self) -> Field {
+        self.entry.0
     }
 
     fn event(&self, bytes: &[u8]) -> Option<RawKind> {

@@ -127,6 +127,7 @@ impl Recording {
         let Recording { recorder, aggregator, sorter } = self;
         let mut give = |seen: Seen| match seen {
             Seen::Raw(raw) => aggregator.push(raw, &mut |event| sorter.take(event)),
+            Seen::Whole(exit) => aggregator.whole(exit, &mut |event| sorter.take(event)),
             Seen::Lost { count, .. } => {
                 sorter.lost = sorter.lost.saturating_add(count);
                 aggregator.lost(&mut |event| sorter.take(event));

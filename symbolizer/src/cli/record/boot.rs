@@ -142,6 +142,9 @@ pub fn boot(args: &Args, shot: &Shot<'_>, signals: &Arc<AtomicUsize>) -> anyhow:
     let added_words = added_words.join(" ");
     let command_line = [shot.append, &added_words].join(" ").trim().to_string();
 
+    if args.recorder.is_some() && channel.channel != bootlevel::Channel::Hypercall {
+        bail!("--recorder: how the host sees hypercalls is asked of --channel hypercall only; leave it out");
+    }
     if channel.channel == bootlevel::Channel::Hypercall {
         if args.ram_file.is_some() {
             bail!("--ram-file: with --channel hypercall nothing is shared with the guest; leave one of them out");

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use symbolizer::capture::kvm::{RING, Recorder, Recording};
+use symbolizer::capture::kvm::{RING, Recorder, Recording, Way};
 use symbolizer::capture::stream;
 use symbolizer::trace_dir::Meta;
 
@@ -28,7 +28,11 @@ pub fn record(
         bail!("--channel hypercall: hypercalls are seen by KVM; add -accel kvm behind {}", shown(&args.command));
     }
     // Before QEMU: what this thread starts from here on is recorded.
-    let recorder = Recorder::open(RING).map_err(symbolizer::capture::CaptureError::from)?;
+    let recorder = Recorder::open(RING, args.recorder.map_or(Way::Auto, super::Recorder::way))
+        .map_err(symbolizer::capture::CaptureError::from)?;
+    if let (Voice::Full, Some(error)) = (shot.to.voice, recorder.without_bpf()) {
+        eprintln!("symbolize: recording through perf's rings, since there is no other way: {error}");
+    }
     let mut watch = start(args, added, signals)?;
     let trace = stream::Recorder::new(shot.to.output, shot.to.existing, meta);
     let mut recording = Recording::new(recorder, trace, shot.to.output);

@@ -171,6 +171,37 @@ fn preemption_and_sleep_of_virtual_cpus_alone_are_gaps() {
 }
 
 #[test]
+fn what_was_put_together_already_passes_as_it_is_and_tells_whose_thread_it_is() {
+    let made = Exit {
+        vcpu: 3,
+        thread: 9,
+        cpus: (0, 1),
+        time: 10,
+        length: 5,
+        isa: SVM,
+        reason: HYPERCALL,
+        rip: 0x1000,
+        info: [0; 2],
+        hypercall: Some(call(1000)),
+    };
+    let last = Exit { time: 50, length: 0, hypercall: None, ..made };
+    let (mut aggregator, mut found) = (Aggregator::new(), Vec::new());
+    let switch = |prev, runnable, next| RawKind::Switch { prev, runnable, next };
+    // Nobody knows of the thread yet.
+    aggregator.push(raw(5, 0, 9, switch(9, true, 0)), &mut |event| found.push(event));
+    aggregator.push(raw(7, 0, 9, switch(0, true, 9)), &mut |event| found.push(event));
+    aggregator.whole(made, &mut |event| found.push(event));
+    aggregator.push(raw(20, 0, 9, switch(9, true, 0)), &mut |event| found.push(event));
+    aggregator.push(raw(24, 1, 9, switch(0, true, 9)), &mut |event| found.push(event));
+    aggregator.whole(last, &mut |event| found.push(event));
+    aggregator.finish(&mut |event| found.push(event));
+    let away = HostEvent::Away { vcpu: 3, time: 20, length: 4, preempted: true };
+    assert_eq!(found, [HostEvent::Exit(made), away, HostEvent::Exit(last)]);
+    // Three events and two; of the last there is no entry.
+    assert_eq!(aggregator.counts(), Counts { raw: 4 + 3 + 2, out: 3, unpaired: 1 });
+}
+
+#[test]
 fn a_hostile_stream_holds_a_bounded_number_of_exits() {
     let mut aggregator = Aggregator::new();
     let mut given = 0;

@@ -170,6 +170,7 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     const PAGE: u32 = 4096;
 
@@ -223,5 +224,52 @@ mod tests {
             }
             assert_eq!(pages.chunk.capacity(), 0);
         }
+    }
+
+
+    /// Debian's trace-cmd packs with zstd only; one that was built with zlib packs with that.
+    #[test]
+    fn what_each_packs_is_unpacked_to_its_size_and_not_beyond() {
+        let plain: Vec<u8> = (0..100_000u32).map(|i| (i / 100) as u8).collect();
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        zlib.write_all(&plain).unwrap();
+        let packed =
+            [(Packing::Zlib, zlib.finish().unwrap()), (Packing::Zstd, zstd::bulk::compress(&plain, 3).unwrap())];
+        for (packing, bytes) in packed {
+            let size = plain.len() as u64;
+            assert_eq!(unpack(packing, &bytes, size, size).unwrap(), plain, "{packing:?}");
+            for (bytes, size, limit) in [
+                (&bytes[..], size, size - 1),
+                (&bytes, size - 1, size),
+                (&bytes, size + 1, size + 1),
+                (&bytes[..9], size, size),
+            ] {
+                assert!(unpack(packing, bytes, size, limit).is_err(), "{packing:?}");
+            }
+        }
+        assert!(unpack(Packing::None, &plain, 9, 9).is_err());
+    }
+
+    #[test]
+    fn chunks_of_zlib_are_read_page_by_page() {
+        let mut file = 2u32.to_le_bytes().to_vec();
+        for pages in [3u8, 1] {
+            let plain: Vec<u8> = (0..pages).flat_map(|page| [page + 10 * pages; 4096]).collect();
+            let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+            zlib.write_all(&plain).unwrap();
+            let packed = zlib.finish().unwrap();
+            file.extend((packed.len() as u32).to_le_bytes());
+            file.extend((plain.len() as u32).to_le_bytes());
+            file.extend(packed);
+        }
+        // The size does not count the number of chunks.
+        let data = CpuData { cpu: 0, offset: 0, size: file.len() as u64 - 4 };
+        let mut source = Source::new(Arc::new(Input::bytes(file)), data, PAGE, Packing::Zlib, 1);
+        let mut pages = Vec::new();
+        while let Some(page) = source.next().unwrap() {
+            assert_eq!(page.len(), 4096);
+            pages.push(page[0]);
+        }
+        assert_eq!(pages, [30, 31, 32, 10]);
     }
 }
