@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! The smallest virtual machine whose guest makes hypercalls: real kvm_hypercall events in a second, without a kernel
 //! in the guest. In: a file of hypercalls (number, a0 to a3, each 8 bytes, little-endian), how many virtual CPUs make
-//! them, how many of them are made once more from user space. Out: their results on stdout. Never here: recording.
+//! them, how many of them are made once more from user space; memory that it shares with somebody. Out: their results on
+//! stdout, events in that memory. Never here: recording.
 //!
-//! `hypercalls FILE [--cpus N] [--forge N] [--hop] [--pause]`; an a0 of all ones becomes the time stamp counter of the guest.
+//! `hypercalls FILE [--cpus N] [--forge N] [--hop] [--pause] [--shared MEMORY]`; an a0 of all ones becomes the time stamp
+//! counter of the guest. With `--shared` the first virtual CPU then writes a call (entry and exit) for each hypercall of
+//! FILE into a chunk of MEMORY, by rdtsc, xadd and a store, as the tracer does; the function is at a0. MEMORY is a file of
+//! at least [`SHARED_SIZE`] bytes, or a device's (`/sys/bus/pci/devices/*/resource2`); who reads it has put a header there.
+//! The last line tells what both loops took in the guest's ticks.
 //! Guest memory, identity-mapped in 2 MiB pages: [`TABLES`], [`KERNEL`] (CPL 0), [`USER`] (the same code, CPL 3),
-//! [`CALLS`]. Each virtual CPU is a thread of its own, named `vcpuN`; `--pause` waits for a line on stdin before they run,
+//! [`WRITER`], [`TOOK`], [`CALLS`], [`SHARED`]. Each virtual CPU is a thread of its own, named `vcpuN`; `--pause` waits for a line on stdin before they run,
 //! `--hop` moves them between the host's CPUs 0 and 1 all the time.
 //!
 //! `xtask` compiles this file alone with rustc (see `tests/src/testbed.rs`).
@@ -20,8 +25,22 @@ const TABLES: usize = 0x1000;
 const KERNEL: usize = 0x1_0000;
 /// The loop at CPL 3.
 const USER: usize = 0x2_0000;
+/// The loop that writes events.
+const WRITER: usize = 0x3_0000;
+/// What the loop at CPL 0 took, what the other one took, its position.
+const TOOK: usize = 0x4_0000;
 /// The file.
 const CALLS: usize = 0x20_0000;
+/// The shared memory: behind all that a list of hypercalls may need.
+const SHARED: usize = 0x2000_0000;
+/// Bytes of it: text, header, control blocks, one ring of two chunks, to a power of two.
+const SHARED_SIZE: usize = 4 << 20;
+/// In it: `CpuControl` of CPU 0, and its first chunk (early-ftrace/format/src/shared.rs; the reader's header says the same).
+const CONTROL: usize = 0x20_1000;
+const CHUNK: usize = 0x21_0000;
+/// Bytes of a chunk, and of its header.
+const CHUNK_SIZE: usize = 0x1_0000;
+const CHUNK_HEADER: usize = 64;
 /// Bytes of a hypercall in the file.
 const CALL: usize = 40;
 /// The port that says that the loop has ended.
@@ -31,6 +50,10 @@ core::arch::global_asm!(
     ".globl guest_begin",
     ".globl guest_end",
     "guest_begin:",
+    "rdtsc",
+    "shl rdx, 32",
+    "lea r14, [rax + rdx]",
+    "2:",
     "mov rax, [rdi]",
     "mov rbx, [rdi + 8]",
     "mov rcx, [rdi + 16]",
@@ -49,14 +72,56 @@ core::arch::global_asm!(
     "vmmcall",
     "add rdi, 40",
     "dec r8",
-    "jnz guest_begin",
+    "jnz 2b",
+    "rdtsc",
+    "shl rdx, 32",
+    "add rax, rdx",
+    "sub rax, r14",
+    "mov [r15], rax",
     "out 0xf4, al",
     "guest_end:",
+    // rdi: hypercalls, r8: how many, r11: chunk, r15: TOOK.
+    ".globl writer_begin",
+    ".globl writer_end",
+    "writer_begin:",
+    "rdtsc",
+    "shl rdx, 32",
+    "lea r14, [rax + rdx]",
+    "mov [r11 + 16], r14", // opened
+    "mov dword ptr [r11], 0x43746665", // eftC
+    "mov ebx, 0x80000001", // an exit word's low half
+    "2:",
+    "rdtsc",
+    "btr eax, 31",
+    "shl rax, 32",
+    "mov ecx, [rdi + 8]",
+    "or rax, rcx",
+    "mov r10d, 8",
+    "xadd [r15 + 16], r10",
+    "mov [r10], rax",
+    "rdtsc",
+    "shl rax, 32",
+    "or rax, rbx",
+    "mov r10d, 8",
+    "xadd [r15 + 16], r10",
+    "mov [r10], rax",
+    "add rdi, 40",
+    "dec r8",
+    "jnz 2b",
+    "rdtsc",
+    "shl rdx, 32",
+    "add rax, rdx",
+    "sub rax, r14",
+    "mov [r15 + 8], rax",
+    "out 0xf4, al",
+    "writer_end:",
 );
 
 unsafe extern "C" {
     static guest_begin: u8;
     static guest_end: u8;
+    static writer_begin: u8;
+    static writer_end: u8;
     fn ioctl(fd: i32, request: u64, ...) -> i32;
     fn mmap(at: *mut u8, length: usize, protection: i32, flags: i32, fd: i32, offset: i64) -> *mut u8;
     fn prctl(option: i32, ...) -> i32;
@@ -91,6 +156,8 @@ struct Slot {
 type Regs = [u64; 18];
 const RDI: usize = 5;
 const R8: usize = 8;
+const R11: usize = 11;
+const R15: usize = 15;
 const RIP: usize = 16;
 const RFLAGS: usize = 17;
 
@@ -152,6 +219,7 @@ fn map(length: usize, flags: i32, fd: i32) -> *mut u8 {
 
 fn main() {
     let (mut path, mut cpus, mut forge, mut pause, mut hop) = (None, 1u64, 0u64, false, false);
+    let mut shared = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse().ok()).expect("a number");
@@ -160,6 +228,7 @@ fn main() {
             "--forge" => forge = number(),
             "--pause" => pause = true,
             "--hop" => hop = true,
+            "--shared" => shared = Some(arguments.next().expect("a file")),
             _ => path = Some(argument),
         }
     }
@@ -181,22 +250,37 @@ fn main() {
         // SAFETY: inside the mapping, as asserted; no virtual CPU runs yet.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.add(at), bytes.len()) };
     };
+    assert!(size <= SHARED, "too many hypercalls");
     // Present, writable, for users; the last with page size 2 MiB: up to 1 GiB.
     put(TABLES, &(TABLES as u64 + 0x1007).to_le_bytes());
     put(TABLES + 0x1000, &(TABLES as u64 + 0x2007).to_le_bytes());
     for page in 0..512u64 {
         put(TABLES + 0x2000 + 8 * page as usize, &((page << 21) | 0x87).to_le_bytes());
     }
-    // SAFETY: the two labels enclose the code above, which lies in our text.
-    let code = unsafe {
-        let (begin, end) = (&raw const guest_begin, &raw const guest_end);
-        std::slice::from_raw_parts(begin, end.offset_from(begin) as usize)
+    // SAFETY: each two labels enclose code above, which lies in our text.
+    let [code, writer] = unsafe {
+        let code = (&raw const guest_begin, &raw const guest_end);
+        let writer = (&raw const writer_begin, &raw const writer_end);
+        [code, writer].map(|(begin, end)| std::slice::from_raw_parts(begin, end.offset_from(begin) as usize))
     };
     put(KERNEL, code);
     put(USER, code);
+    put(WRITER, writer);
+    put(TOOK + 16, &((SHARED + CHUNK + CHUNK_HEADER) as u64).to_le_bytes());
     put(CALLS, &bytes);
     let slot = Slot { slot: 0, flags: 0, guest: 0, size: size as u64, host: memory as u64 };
     call(&vm, KVM_SET_USER_MEMORY_REGION, &raw const slot as usize);
+    if let Some(shared) = &shared {
+        assert!(count as usize * 16 <= CHUNK_SIZE - CHUNK_HEADER, "more calls than a chunk has room for");
+        let file = File::options().read(true).write(true).open(shared).expect("the shared memory");
+        // Shared. It stays mapped when the file is closed.
+        let at = map(SHARED_SIZE, 1, file.as_raw_fd());
+        let slot = Slot { slot: 1, flags: 0, guest: SHARED as u64, size: SHARED_SIZE as u64, host: at as u64 };
+        call(&vm, KVM_SET_USER_MEMORY_REGION, &raw const slot as usize);
+        // SAFETY: inside the mapping, 8 bytes of `CpuControl::started`; the guest does not run yet.
+        unsafe { at.add(CONTROL + 8).cast::<u64>().write_volatile(1) };
+    }
+    let shared = shared.is_some();
 
     // kvm_cpuid2: count, padding, entries of 40 bytes.
     let mut cpuid = vec![0u32; 2 + 256 * 10];
@@ -225,6 +309,9 @@ fn main() {
                 if forge > 0 {
                     once(&vcpu, run, USER, 3, forge);
                 }
+                if shared && cpu == 0 {
+                    once(&vcpu, run, WRITER, 0, count);
+                }
             };
             std::thread::spawn(body)
         })
@@ -244,6 +331,10 @@ fn main() {
     }
     let took = began.elapsed().as_micros();
     println!("hypercalls: {cpus} virtual CPUs made {count} and forged {forge} in {took} us");
+    // SAFETY: inside the mapping, aligned; no virtual CPU runs any more.
+    let [calls, events] = [TOOK, TOOK + 8].map(|at| unsafe { memory.add(at).cast::<u64>().read_volatile() });
+    let written = if shared { 2 * count } else { 0 };
+    println!("hypercalls: ticks {count} {calls} {written} {events}");
 }
 
 /// Runs the loop over `count` calls at `code` and privilege level `ring`, up to its `out`.
@@ -274,6 +365,8 @@ fn once(vcpu: &OwnedFd, run: *mut u8, code: usize, ring: u8, count: u64) {
     let mut registers: Regs = [0; 18];
     registers[RDI] = CALLS as u64;
     registers[R8] = count;
+    registers[R11] = (SHARED + CHUNK) as u64;
+    registers[R15] = TOOK as u64;
     registers[RIP] = code as u64;
     // I/O from any ring.
     registers[RFLAGS] = 0x3002;
