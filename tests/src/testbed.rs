@@ -100,7 +100,8 @@ impl Testbed {
         // QEMU takes two commas for one.
         let path = file.display().to_string().replace(',', ",,");
         let object = format!("memory-backend-file,id={id},share=on,size={size},mem-path={path}");
-        self.arguments.extend(["-object", &object, "-device", &format!("ivshmem-plain,memdev={id}")].map(OsString::from));
+        self.arguments
+            .extend(["-object", &object, "-device", &format!("ivshmem-plain,memdev={id}")].map(OsString::from));
         self
     }
 

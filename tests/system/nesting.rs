@@ -20,7 +20,7 @@ use xtask::steps::Steps;
 use xtask::testbed::{self, Testbed};
 use zerocopy::{FromZeros, IntoBytes};
 
-use crate::kvm;
+use crate::{boots, kvm};
 
 /// Bytes of a device's memory: what `tests/guest/hypercalls.rs` shares.
 const SIZE: u64 = 4 << 20;
@@ -66,4 +66,81 @@ fn arrived(path: &Path, trace: &Path) -> (Vec<u32>, Meta) {
 fn calls(level: u64, count: u64) -> Vec<[u64; 5]> {
     let site = |i: u64| (KERNEL_HIGH as u32 | 0x8100_0005) as u64 + i * 7 % 4096 * 16;
     (0..count).map(|i| [1000 + 8 * level, site(i), i, !i, level]).collect()
+}
+
+/// In L1: a guest of it shares the first device's memory; a guest of its guest the second's. Both recorded.
+const OUTER: &str = r#"
+set --
+for device in /sys/bus/pci/devices/*; do
+    [ "$(cat $device/device)" = 0x1110 ] && echo 1 > $device/enable && set -- $@ $device/resource2
+done
+./host_record /out/one ./hypercalls one --shared $1 || exit 1
+./host_record /out/two qemu-system-x86_64 -M q35 -accel kvm -cpu host -m 256M -nodefaults -display none -no-reboot \
+    -serial stdio -kernel vmlinuz -initrd nested -append "console=ttyS0 quiet panic=-1 nokaslr no_timer_check tsc=reliable" \
+    -object memory-backend-file,id=shared,share=on,size=4M,mem-path=$2 -device ivshmem-plain,memdev=shared < /dev/null
+"#;
+
+/// In L1's guest: what its KVM sees of a guest of its own.
+const INNER: &str = r#"
+mount -t tracefs tracefs /sys/kernel/tracing
+for device in /sys/bus/pci/devices/*; do
+    [ "$(cat $device/device)" = 0x1110 ] && echo 1 > $device/enable && bar=$device/resource2
+done
+echo 1 > /sys/kernel/tracing/events/kvm/kvm_hypercall/enable
+./hypercalls two --shared $bar
+echo 0 > /sys/kernel/tracing/events/kvm/kvm_hypercall/enable
+echo "nested: $(grep -c 'nr 0x3f0 ' /sys/kernel/tracing/trace) of level 1"
+"#;
+
+#[test]
+fn events_of_the_innermost_guest_are_in_the_outermost_hosts_file() {
+    const CALLS: u64 = 250;
+    let bed = Testbed::new(&Steps::default()).and_then(Testbed::with_qemu).unwrap_or_else(|error| panic!("{error:#}"));
+    let work = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| work.path().join(name);
+    let lists = [calls(0, CALLS), calls(1, CALLS)];
+    for (list, name) in lists.iter().zip(["one", "two"]) {
+        std::fs::write(at(name), testbed::calls(list.iter().copied())).expect("it is written");
+        prepare(&at(&format!("shared-{name}")));
+    }
+    testbed::hypercalls(&at("hypercalls")).unwrap_or_else(|error| panic!("{error:#}"));
+    let nested = bed.nested(INNER, &[("hypercalls", &at("hypercalls")), ("two", &at("two"))]);
+    std::fs::write(at("nested"), nested.unwrap_or_else(|error| panic!("{error:#}"))).expect("it is written");
+    let recorder = kvm::recorder();
+    let kernel = bed.kernel().to_owned();
+    let (program, one, nested) = (at("hypercalls"), at("one"), at("nested"));
+    let files: [(&str, &Path); 5] = [
+        ("hypercalls", &program),
+        ("one", &one),
+        ("nested", &nested),
+        ("host_record", &recorder),
+        ("vmlinuz", &kernel),
+    ];
+    let bed = bed.with_shared(&at("shared-one"), SIZE).with_shared(&at("shared-two"), SIZE);
+    let output = {
+        let _one_at_a_time = boots::boot_lock();
+        bed.run(OUTER, &files, LIMIT).unwrap_or_else(|error| panic!("{error:#}"))
+    };
+
+    // By shared memory: each level by its channel, whole, in order; no level between has done anything for it.
+    for (list, name) in lists.iter().zip(["one", "two"]) {
+        let (sites, meta) = arrived(&at(&format!("shared-{name}")), &at(&format!("trace-{name}")));
+        let written: Vec<u32> = list.iter().map(|call| call[1] as u32).collect();
+        assert!(sites == written, "{name}: {} of {} calls; {}", sites.len(), written.len(), output.console);
+        assert_eq!((meta.totals.events, meta.totals.lost), (2 * CALLS, 0), "{name}: {meta:?}");
+    }
+
+    // By hypercalls: the outermost host sees those of its own guest with their words.
+    let [one, two] = ["one", "two"].map(|name| kvm::read(output.file(name).expect("recorded")));
+    for found in [&one, &two] {
+        assert_eq!([found.count("lost"), found.count("strange")], [0; 2], "{}", found.summary);
+    }
+    assert!(one.calls(0, &kvm::KERNEL) == lists[0], "other hypercalls, or another order");
+    // Of a guest in its guest it sees that one was made, and where; the words are for its guest.
+    let blind = |exit: &&kvm::Exit| exit.reason == kvm::HYPERCALL && kvm::KERNEL.contains(&exit.rip);
+    let (told, untold): (Vec<_>, Vec<_>) = two.exits.iter().filter(blind).partition(|exit| exit.call.is_some());
+    assert_eq!((told.len(), untold.len() as u64), (0, CALLS), "{}", output.console);
+    assert!(!two.exits.iter().filter_map(|exit| exit.call).any(|call| call[0] == lists[1][0][0]));
+    // Which knows them by their number.
+    assert!(output.console.contains(&format!("nested: {CALLS} of level 1\n")), "{}", output.console);
 }
