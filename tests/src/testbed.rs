@@ -8,6 +8,7 @@
 //! kvm loaded; /out goes to the host as a tar on a raw disk. One CPU unless asked: with two, time stamp counters flap.
 
 pub mod base;
+pub mod nested;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
