@@ -2,7 +2,7 @@
 //! One axis for the host's times and the guest's, on real KVM in the test bed. In: a guest that reads its time stamp
 //! counter before each hypercall, and passes it on. Out: assertions: what the host has seen of the same moments encloses
 //! it, within the bound that reports print. Never here: how an axis is found; scaled counters, which the bed does not
-//! have (TCG's SVM has no TSC_RATIO): `symbolizer/src/host/clock.rs` tests their arithmetic.
+//! have (TCG's SVM has no TSC_RATIO): `symbolizer/src/host/corridor.rs` tests their arithmetic.
 
 use symbolizer::host::axes::axes;
 use symbolizer::host::clock::{Axis, Clock, How};
