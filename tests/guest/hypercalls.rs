@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! The smallest virtual machine whose guest makes hypercalls: real kvm_hypercall events in a second, without a kernel
 //! in the guest. In: a file of hypercalls (number, a0 to a3, each 8 bytes, little-endian), how many virtual CPUs make
-//! them, how many of them are made once more from user space. Out: their results on stdout. Never here: recording.
+//! them, how many of them are made once more from user space; memory that it shares with somebody. Out: their results on
+//! stdout, events in that memory. Never here: recording.
 //!
-//! `hypercalls FILE [--cpus N] [--forge N] [--hop] [--pause]`; an a0 of all ones becomes the time stamp counter of the guest.
+//! `hypercalls FILE [--cpus N] [--forge N] [--hop] [--pause] [--shared MEMORY]`; an a0 of all ones becomes the time stamp
+//! counter of the guest. With `--shared` the first virtual CPU then writes a call (entry and exit) for each hypercall of
+//! FILE into a chunk of MEMORY, by rdtsc, xadd and a store, as the tracer does; the function is at a0. MEMORY is a file of
+//! at least [`SHARED_SIZE`] bytes, or a device's (`/sys/bus/pci/devices/*/resource2`); who reads it has put a header there.
+//! It does so [`ROUNDS`] times, to the same place. The last line tells ticks of the guest: number of hypercalls, what they
+//! took; number of events, what they took the first time (their pages are made known to the guest then), and at best.
 //! Guest memory, identity-mapped in 2 MiB pages: [`TABLES`], [`KERNEL`] (CPL 0), [`USER`] (the same code, CPL 3),
-//! [`CALLS`]. Each virtual CPU is a thread of its own, named `vcpuN`; `--pause` waits for a line on stdin before they run,
+//! [`WRITER`], [`TOOK`], [`CALLS`], [`SHARED`]. Each virtual CPU is a thread of its own, named `vcpuN`; `--pause` waits for a line on stdin before they run,
 //! `--hop` moves them between the host's CPUs 0 and 1 all the time.
 //!
 //! `xtask` compiles this file alone with rustc (see `tests/src/testbed.rs`).
@@ -20,8 +26,24 @@ const TABLES: usize = 0x1000;
 const KERNEL: usize = 0x1_0000;
 /// The loop at CPL 3.
 const USER: usize = 0x2_0000;
+/// The loop that writes events.
+const WRITER: usize = 0x3_0000;
+/// What the loop at CPL 0 took, what the other one took, its position.
+const TOOK: usize = 0x4_0000;
 /// The file.
 const CALLS: usize = 0x20_0000;
+/// The shared memory: behind all that a list of hypercalls may need.
+const SHARED: usize = 0x2000_0000;
+/// Bytes of it: text, header, control blocks, one ring of two chunks, to a power of two.
+const SHARED_SIZE: usize = 4 << 20;
+/// In it: `CpuControl` of CPU 0, and its first chunk (early-ftrace/format/src/shared.rs; the reader's header says the same).
+const CONTROL: usize = 0x20_1000;
+const CHUNK: usize = 0x21_0000;
+/// Bytes of a chunk, and of its header.
+const CHUNK_SIZE: usize = 0x1_0000;
+const CHUNK_HEADER: usize = 64;
+/// How often events are written.
+const ROUNDS: usize = 8;
 /// Bytes of a hypercall in the file.
 const CALL: usize = 40;
 /// The port that says that the loop has ended.
@@ -31,6 +53,10 @@ core::arch::global_asm!(
     ".globl guest_begin",
     ".globl guest_end",
     "guest_begin:",
+    "rdtsc",
+    "shl rdx, 32",
+    "lea r14, [rax + rdx]",
+    "2:",
     "mov rax, [rdi]",
     "mov rbx, [rdi + 8]",
     "mov rcx, [rdi + 16]",
@@ -49,14 +75,56 @@ core::arch::global_asm!(
     "vmmcall",
     "add rdi, 40",
     "dec r8",
-    "jnz guest_begin",
+    "jnz 2b",
+    "rdtsc",
+    "shl rdx, 32",
+    "add rax, rdx",
+    "sub rax, r14",
+    "mov [r15], rax",
     "out 0xf4, al",
     "guest_end:",
+    // rdi: hypercalls, r8: how many, r11: chunk, r15: TOOK.
+    ".globl writer_begin",
+    ".globl writer_end",
+    "writer_begin:",
+    "rdtsc",
+    "shl rdx, 32",
+    "lea r14, [rax + rdx]",
+    "mov [r11 + 16], r14",             // opened
+    "mov dword ptr [r11], 0x43746665", // eftC
+    "mov ebx, 0x80000001",             // an exit word's low half
+    "2:",
+    "rdtsc",
+    "btr eax, 31",
+    "shl rax, 32",
+    "mov ecx, [rdi + 8]",
+    "or rax, rcx",
+    "mov r10d, 8",
+    "xadd [r15 + 16], r10",
+    "mov [r10], rax",
+    "rdtsc",
+    "shl rax, 32",
+    "or rax, rbx",
+    "mov r10d, 8",
+    "xadd [r15 + 16], r10",
+    "mov [r10], rax",
+    "add rdi, 40",
+    "dec r8",
+    "jnz 2b",
+    "rdtsc",
+    "shl rdx, 32",
+    "add rax, rdx",
+    "sub rax, r14",
+    "mov [r15 + 8], rax",
+    "out 0xf4, al",
+    "writer_end:",
 );
 
 unsafe extern "C" {
     static guest_begin: u8;
     static guest_end: u8;
+    static writer_begin: u8;
+    static writer_end: u8;
     fn ioctl(fd: i32, request: u64, ...) -> i32;
     fn mmap(at: *mut u8, length: usize, protection: i32, flags: i32, fd: i32, offset: i64) -> *mut u8;
     fn prctl(option: i32, ...) -> i32;
@@ -91,6 +159,8 @@ struct Slot {
 type Regs = [u64; 18];
 const RDI: usize = 5;
 const R8: usize = 8;
+const R11: usize = 11;
+const R15: usize = 15;
 const RIP: usize = 16;
 const RFLAGS: usize = 17;
 
@@ -129,6 +199,19 @@ struct Sregs {
     interrupts: [u64; 4],
 }
 
+/// The guest's memory: threads share it as they like, since only the guest writes where a guest runs.
+#[derive(Clone, Copy)]
+struct Memory(*mut u8);
+
+// SAFETY: an address; each use of it says why it may be used.
+unsafe impl Send for Memory {}
+
+impl Memory {
+    fn add(self, at: usize) -> *mut u8 {
+        self.0.wrapping_add(at)
+    }
+}
+
 /// An ioctl that must succeed.
 fn call(fd: &OwnedFd, request: u64, argument: usize) -> i32 {
     // SAFETY: each caller passes what the request wants: a number, or the address of a live structure of its size.
@@ -152,6 +235,7 @@ fn map(length: usize, flags: i32, fd: i32) -> *mut u8 {
 
 fn main() {
     let (mut path, mut cpus, mut forge, mut pause, mut hop) = (None, 1u64, 0u64, false, false);
+    let mut shared = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse().ok()).expect("a number");
@@ -160,6 +244,7 @@ fn main() {
             "--forge" => forge = number(),
             "--pause" => pause = true,
             "--hop" => hop = true,
+            "--shared" => shared = Some(arguments.next().expect("a file")),
             _ => path = Some(argument),
         }
     }
@@ -175,28 +260,42 @@ fn main() {
 
     // Anonymous, private, without a reservation.
     let size = (CALLS + bytes.len()).next_multiple_of(2 << 20);
-    let memory = map(size, 0x4022, -1);
+    let memory = Memory(map(size, 0x4022, -1));
     let put = |at: usize, bytes: &[u8]| {
         assert!(at + bytes.len() <= size);
         // SAFETY: inside the mapping, as asserted; no virtual CPU runs yet.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.add(at), bytes.len()) };
     };
+    assert!(size <= SHARED, "too many hypercalls");
     // Present, writable, for users; the last with page size 2 MiB: up to 1 GiB.
     put(TABLES, &(TABLES as u64 + 0x1007).to_le_bytes());
     put(TABLES + 0x1000, &(TABLES as u64 + 0x2007).to_le_bytes());
     for page in 0..512u64 {
         put(TABLES + 0x2000 + 8 * page as usize, &((page << 21) | 0x87).to_le_bytes());
     }
-    // SAFETY: the two labels enclose the code above, which lies in our text.
-    let code = unsafe {
-        let (begin, end) = (&raw const guest_begin, &raw const guest_end);
-        std::slice::from_raw_parts(begin, end.offset_from(begin) as usize)
+    // SAFETY: each two labels enclose code above, which lies in our text.
+    let [code, writer] = unsafe {
+        let code = (&raw const guest_begin, &raw const guest_end);
+        let writer = (&raw const writer_begin, &raw const writer_end);
+        [code, writer].map(|(begin, end)| std::slice::from_raw_parts(begin, end.offset_from(begin) as usize))
     };
     put(KERNEL, code);
     put(USER, code);
+    put(WRITER, writer);
     put(CALLS, &bytes);
-    let slot = Slot { slot: 0, flags: 0, guest: 0, size: size as u64, host: memory as u64 };
+    let slot = Slot { slot: 0, flags: 0, guest: 0, size: size as u64, host: memory.0 as u64 };
     call(&vm, KVM_SET_USER_MEMORY_REGION, &raw const slot as usize);
+    if let Some(shared) = &shared {
+        assert!(count as usize * 16 <= CHUNK_SIZE - CHUNK_HEADER, "more calls than a chunk has room for");
+        let file = File::options().read(true).write(true).open(shared).expect("the shared memory");
+        // Shared. It stays mapped when the file is closed.
+        let at = map(SHARED_SIZE, 1, file.as_raw_fd());
+        let slot = Slot { slot: 1, flags: 0, guest: SHARED as u64, size: SHARED_SIZE as u64, host: at as u64 };
+        call(&vm, KVM_SET_USER_MEMORY_REGION, &raw const slot as usize);
+        // SAFETY: inside the mapping, 8 bytes of `CpuControl::started`; the guest does not run yet.
+        unsafe { at.add(CONTROL + 8).cast::<u64>().write_volatile(1) };
+    }
+    let shared = shared.is_some();
 
     // kvm_cpuid2: count, padding, entries of 40 bytes.
     let mut cpuid = vec![0u32; 2 + 256 * 10];
@@ -225,6 +324,12 @@ fn main() {
                 if forge > 0 {
                     once(&vcpu, run, USER, 3, forge);
                 }
+                if shared && cpu == 0 {
+                    let took: Vec<u64> = (0..ROUNDS).map(|_| write(&vcpu, run, memory, count)).collect();
+                    let (first, best) = (took[0], took.iter().min().copied().unwrap_or(0));
+                    // SAFETY: inside the mapping, aligned; no virtual CPU uses it now.
+                    unsafe { memory.add(TOOK + 8).cast::<[u64; 2]>().write_volatile([first, best]) };
+                }
             };
             std::thread::spawn(body)
         })
@@ -244,6 +349,19 @@ fn main() {
     }
     let took = began.elapsed().as_micros();
     println!("hypercalls: {cpus} virtual CPUs made {count} and forged {forge} in {took} us");
+    // SAFETY: inside the mapping, aligned; no virtual CPU runs any more.
+    let [calls, first, best] = unsafe { memory.add(TOOK).cast::<[u64; 3]>().read_volatile() };
+    println!("hypercalls: ticks {count} {calls} {} {first} {best}", 2 * count);
+}
+
+/// Runs the loop that writes `count` calls, from the chunk's begin on; the ticks that it took.
+fn write(vcpu: &OwnedFd, run: *mut u8, memory: Memory, count: u64) -> u64 {
+    let position = memory.add(TOOK + 16).cast::<u64>();
+    // SAFETY: inside the mapping, aligned; the only virtual CPU that uses it does not run.
+    unsafe { position.write_volatile((SHARED + CHUNK + CHUNK_HEADER) as u64) };
+    once(vcpu, run, WRITER, 0, count);
+    // SAFETY: as above.
+    unsafe { memory.add(TOOK + 8).cast::<u64>().read_volatile() }
 }
 
 /// Runs the loop over `count` calls at `code` and privilege level `ring`, up to its `out`.
@@ -274,6 +392,8 @@ fn once(vcpu: &OwnedFd, run: *mut u8, code: usize, ring: u8, count: u64) {
     let mut registers: Regs = [0; 18];
     registers[RDI] = CALLS as u64;
     registers[R8] = count;
+    registers[R11] = (SHARED + CHUNK) as u64;
+    registers[R15] = TOOK as u64;
     registers[RIP] = code as u64;
     // I/O from any ring.
     registers[RFLAGS] = 0x3002;
@@ -281,7 +401,8 @@ fn once(vcpu: &OwnedFd, run: *mut u8, code: usize, ring: u8, count: u64) {
     loop {
         call(vcpu, KVM_RUN, 0);
         // SAFETY: struct kvm_run, mapped and larger than this; exit_reason at 8, and for I/O the port at 34.
-        let (reason, port) = unsafe { (run.add(8).cast::<u32>().read_volatile(), run.add(34).cast::<u16>().read_volatile()) };
+        let (reason, port) =
+            unsafe { (run.add(8).cast::<u32>().read_volatile(), run.add(34).cast::<u16>().read_volatile()) };
         match reason {
             KVM_EXIT_IO if port == PORT => return,
             KVM_EXIT_INTR => {}

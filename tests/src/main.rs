@@ -70,6 +70,7 @@ What stands after -- goes to `cargo test --workspace`.")]
   cargo xtask bench overhead
   cargo xtask bench scale
   cargo xtask bench names
+  cargo xtask bench nesting
   cargo xtask bench noise
   cargo xtask bench readers
   cargo xtask bench recorder
@@ -196,6 +197,8 @@ enum Part {
     Scale,
     /// Addresses to names, beside llvm-symbolizer and addr2line
     Names,
+    /// Hypercalls and shared memory of a guest, and of a guest in a guest
+    Nesting,
     /// False alarms of `symbolize diff` between boots of one kernel
     Noise,
     /// Reading a trace, beside trace-cmd, babeltrace2 and uftrace
@@ -253,6 +256,7 @@ fn main() -> ExitCode {
         Command::Bench { part: Part::Scale, kernel, .. } => bench::scale::run(&kernel.into()),
         Command::Pictures { kernel, page, out } => pictures::run(&kernel.into(), page.as_deref(), out.as_deref()),
         Command::Bench { part: Part::Names, kernel, .. } => bench::names::run(&kernel.into()),
+        Command::Bench { part: Part::Nesting, .. } => bench::nesting::run(),
         Command::Bench { part: Part::Noise, kernel, .. } => bench::noise::run(&kernel.into()),
         Command::Bench { part: Part::Readers, kernel, .. } => bench::readers::run(&kernel.into()),
         Command::Bench { part: Part::Regressions, kind, .. } => bench::regressions::run(&kind),

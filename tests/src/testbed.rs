@@ -8,8 +8,10 @@
 //! kvm loaded; /out goes to the host as a tar on a raw disk. One CPU unless asked: with two, time stamp counters flap.
 
 pub mod base;
+pub mod nested;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,11 +31,11 @@ const ENDED: &str = "testbed: script ended with ";
 /// A prepared L1.
 #[derive(Clone, Debug)]
 pub struct Testbed {
-    kernel: PathBuf,
+    packages: base::Packages,
     parts: Vec<PathBuf>,
     cpus: u32,
     memory_mib: u32,
-    counted: bool,
+    arguments: Vec<OsString>,
 }
 
 /// What a script did.
@@ -67,7 +69,7 @@ impl Testbed {
     pub fn new(steps: &Steps) -> Result<Self> {
         let packages = base::packages(steps)?;
         let tools = base::tools(&packages)?;
-        Ok(Self { kernel: packages.vmlinuz, parts: vec![tools], cpus: 1, memory_mib: 1024, counted: false })
+        Ok(Self { packages, parts: vec![tools], cpus: 1, memory_mib: 1024, arguments: Vec::new() })
     }
 
     /// The same, and QEMU: for whole kernels as L2.
@@ -86,10 +88,36 @@ impl Testbed {
         self
     }
 
-    /// The same, and its clocks and time stamp counter count instructions, one a nanosecond: for measurements.
+    /// The same under icount: L1's time stamp counter, and those of all guests in it, count L1's instructions.
     pub fn with_icount(mut self) -> Self {
-        self.counted = true;
+        self.arguments.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
         self
+    }
+
+    /// The same with an ivshmem device whose memory is this file: its size a power of two, of at least 1 MiB. In L1 it is
+    /// `/sys/bus/pci/devices/*/resource2` of the device 0x1110, of several in the order in which they were added.
+    pub fn with_shared(mut self, file: &Path, size: u64) -> Self {
+        let id = format!("shared{}", self.arguments.len());
+        // QEMU takes two commas for one.
+        let path = file.display().to_string().replace(',', ",,");
+        let object = format!("memory-backend-file,id={id},share=on,size={size},mem-path={path}");
+        self.arguments
+            .extend(["-object", &object, "-device", &format!("ivshmem-plain,memdev={id}")].map(OsString::from));
+        self
+    }
+
+    /// L1's kernel, for guests of it.
+    pub fn kernel(&self) -> &Path {
+        &self.packages.vmlinuz
+    }
+
+    /// An initial RAM disk for a guest of L1 that has guests of its own: busybox, kvm, `files` in /in; it runs `script`
+    /// there and powers off.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn nested(&self, script: &str, files: &[(&str, &Path)]) -> Result<Vec<u8>> {
+        base::nested(&self.packages, script, files)
     }
 
     /// Runs `script`, with `files` in /in under their names, all of them executable.
@@ -148,7 +176,7 @@ impl Testbed {
             .args(["-M", "q35", "-accel", "tcg,thread=single", "-cpu", "max", "-nodefaults", "-display", "none"])
             .args(["-no-reboot", "-smp", &self.cpus.to_string(), "-m", &format!("{}M", self.memory_mib)])
             .arg("-kernel")
-            .arg(&self.kernel)
+            .arg(&self.packages.vmlinuz)
             .arg("-initrd")
             .arg(work.path("initrd"))
             .args(["-append", "console=ttyS0 quiet panic=-1 nokaslr mitigations=off no_timer_check tsc=reliable"])
@@ -156,10 +184,8 @@ impl Testbed {
             .arg(format!("file={},format=raw,if=none,id=out", work.path("disk").display()))
             .args(["-device", "virtio-blk-pci,drive=out", "-serial"])
             .arg(format!("file:{}", console.display()))
+            .args(&self.arguments)
             .stdin(Stdio::null());
-        if self.counted {
-            command.args(["-icount", "shift=0,sleep=off"]);
-        }
         let mut child = command.spawn().context("cannot run qemu-system-x86_64")?;
         let began = Instant::now();
         let ended = loop {

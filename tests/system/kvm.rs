@@ -11,32 +11,34 @@ use xtask::testbed::{self, Testbed};
 use xtask::workspace;
 
 /// Where the program of `tests/guest/hypercalls.rs` has its loop at CPL 0 and 3: the instruction, not the loop's begin.
-const KERNEL: std::ops::Range<u64> = 0x1_0000..0x1_1000;
+pub const KERNEL: std::ops::Range<u64> = 0x1_0000..0x1_1000;
 const USER: std::ops::Range<u64> = 0x2_0000..0x2_1000;
 
 /// SVM's exit by a hypercall.
-const HYPERCALL: u64 = 0x81;
+pub const HYPERCALL: u64 = 0x81;
 
 /// The test bed takes some seconds, on a machine that has time.
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// A line of the recorder.
-struct Exit {
-    time: u64,
-    length: u64,
-    vcpu: u64,
-    cpus: (u64, u64),
-    reason: u64,
-    rip: u64,
-    call: Option<[u64; 5]>,
+pub struct Exit {
+    pub time: u64,
+    pub length: u64,
+    pub vcpu: u64,
+    pub cpus: (u64, u64),
+    pub reason: u64,
+    pub rip: u64,
+    pub call: Option<[u64; 5]>,
 }
 
-struct Found {
-    exits: Vec<Exit>,
-    away: usize,
+/// Its lines.
+pub struct Found {
+    pub exits: Vec<Exit>,
+    pub away: usize,
     /// vCPU and offset.
-    offsets: Vec<(u64, u64)>,
-    summary: Value,
+    pub offsets: Vec<(u64, u64)>,
+    /// The counts.
+    pub summary: Value,
 }
 
 fn number(text: &str) -> u64 {
@@ -44,7 +46,8 @@ fn number(text: &str) -> u64 {
     digits.map_or_else(|| text.parse(), |digits| u64::from_str_radix(digits, 16)).expect("a number")
 }
 
-fn read(lines: &[u8]) -> Found {
+/// Reads them.
+pub fn read(lines: &[u8]) -> Found {
     let text = std::str::from_utf8(lines).expect("text");
     let (mut exits, mut away, mut offsets) = (Vec::new(), 0, Vec::new());
     let mut summary = Value::Null;
@@ -66,12 +69,13 @@ fn read(lines: &[u8]) -> Found {
 }
 
 impl Found {
-    fn count(&self, name: &str) -> u64 {
+    /// One of the counts.
+    pub fn count(&self, name: &str) -> u64 {
         self.summary[name].as_u64().unwrap_or_else(|| panic!("no {name} in {}", self.summary))
     }
 
     /// A vCPU's hypercalls from a range of addresses, in order.
-    fn calls(&self, vcpu: u64, range: &std::ops::Range<u64>) -> Vec<[u64; 5]> {
+    pub fn calls(&self, vcpu: u64, range: &std::ops::Range<u64>) -> Vec<[u64; 5]> {
         let of_it = self.exits.iter().filter(|exit| exit.vcpu == vcpu && range.contains(&exit.rip));
         of_it.filter_map(|exit| exit.call).collect()
     }
@@ -94,7 +98,7 @@ impl Found {
 }
 
 /// Our recorder as a program for L1; EFT_HOST_RECORD names one that is built already.
-fn recorder() -> PathBuf {
+pub fn recorder() -> PathBuf {
     if let Some(built) = std::env::var_os("EFT_HOST_RECORD") {
         return built.into();
     }
@@ -107,7 +111,7 @@ fn recorder() -> PathBuf {
 }
 
 /// Runs `script` beside a recorder, the small machine and its hypercalls.
-fn run(bed: &Testbed, script: &str, calls: &[[u64; 5]]) -> testbed::Output {
+pub fn run(bed: &Testbed, script: &str, calls: &[[u64; 5]]) -> testbed::Output {
     let work = tempfile::tempdir().expect("a directory");
     let (program, list) = (work.path().join("hypercalls"), work.path().join("calls"));
     testbed::hypercalls(&program).expect("it is built");

@@ -13,6 +13,7 @@ pub mod intree;
 pub mod levels;
 pub mod micro;
 pub mod names;
+pub mod nesting;
 pub mod noise;
 pub mod overhead;
 pub mod peers;

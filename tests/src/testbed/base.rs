@@ -32,6 +32,9 @@ const MODULES: &[&str] = &[
     "drivers/block/virtio_blk",
 ];
 
+/// Of these, those that guests of guests need.
+const KVM_MODULES: usize = 3;
+
 /// Programs of this machine that scripts may call, where they are installed.
 const PROGRAMS: &[&str] = &["/usr/bin/trace-cmd", "/usr/bin/perf"];
 
@@ -134,6 +137,29 @@ pub fn tools(packages: &Packages) -> Result<PathBuf> {
         contents.program(Path::new(program))?;
     }
     contents.write("tools")
+}
+
+/// What a guest of L1 needs to have guests of its own: busybox, kvm's modules, `files` in /in, and `script`, which its
+/// init runs there. See `nested.sh`.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn nested(packages: &Packages, script: &str, files: &[(&str, &Path)]) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    for directory in ["proc", "sys", "dev", "tmp", "bin", "modules", "in"] {
+        archive.directory(directory);
+    }
+    archive.file("init", include_str!("nested.sh").as_bytes());
+    archive.file("in/.script", script.as_bytes());
+    let modules = MODULES.iter().take(KVM_MODULES);
+    let name = |module: &str| format!("modules/{}.ko", module.rsplit('/').next().unwrap_or(module));
+    let modules = modules.map(|module| (name(module), packages.modules.join(format!("{module}.ko"))));
+    let files = files.iter().map(|(name, path)| (format!("in/{name}"), path.to_path_buf()));
+    let busybox = [("bin/busybox".to_owned(), packages.busybox.clone())];
+    for (name, path) in busybox.into_iter().chain(modules).chain(files) {
+        archive.file(&name, &std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
+    }
+    Ok(archive.finish())
 }
 
 /// QEMU with its libraries and firmware.
