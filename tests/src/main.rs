@@ -142,6 +142,9 @@ virtual machine; what it leaves in /out is copied to --out. Its output is printe
         /// With QEMU
         #[arg(long)]
         qemu: bool,
+        /// With LTTng: `lttng`, `lttng-sessiond` and its modules
+        #[arg(long)]
+        lttng: bool,
         /// CPUs of the host
         #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
         cpus: u32,
@@ -250,8 +253,8 @@ fn main() -> ExitCode {
         Command::Bench { part: Part::Readers, kernel, .. } => bench::readers::run(&kernel.into()),
         Command::Bench { part: Part::Regressions, kind, .. } => bench::regressions::run(&kind),
         Command::Planted => planted::run(),
-        Command::Testbed { script, file, qemu, cpus, out, limit } => {
-            testbed::command(&script, &file, (qemu, cpus), out.as_deref(), Duration::from_secs(limit))
+        Command::Testbed { script, file, qemu, lttng, cpus, out, limit } => {
+            testbed::command(&script, &file, (qemu, lttng, cpus), out.as_deref(), Duration::from_secs(limit))
         }
         Command::PlantedKernel { root, kernel_config } => planted::kernels::build_checked_out(&root, &kernel_config),
         Command::Bless => checks::bless(),

@@ -79,6 +79,15 @@ impl Testbed {
         Ok(self)
     }
 
+    /// The same, and LTTng with its modules; [`crate::lttng::start`] is the first line of a script that uses it.
+    ///
+    /// # Errors
+    /// When Debian's archive, the compiler or the disk fails.
+    pub fn with_lttng(mut self, steps: &Steps) -> Result<Self> {
+        self.parts.push(base::lttng(steps)?);
+        Ok(self)
+    }
+
     /// The same with so many CPUs. With more than one the TSC offset of guests flaps: not for tests of clocks.
     pub fn with_cpus(mut self, cpus: u32) -> Self {
         self.cpus = cpus;
@@ -179,12 +188,13 @@ impl Testbed {
 pub fn command(
     script: &Path,
     files: &[(String, PathBuf)],
-    (qemu, cpus): (bool, u32),
+    (qemu, lttng, cpus): (bool, bool, u32),
     out: Option<&Path>,
     limit: Duration,
 ) -> Result<bool> {
     let steps = Steps::default();
     let bed = Testbed::new(&steps)?.with_cpus(cpus);
+    let bed = if lttng { bed.with_lttng(&steps)? } else { bed };
     let bed = if qemu { bed.with_qemu()? } else { bed };
     let script = std::fs::read_to_string(script).with_context(|| format!("cannot read {}", script.display()))?;
     let work = Scratch::new()?;
