@@ -37,13 +37,17 @@ const PROGRAMS: [&str; 11] = [
     "kmod",
     "busybox-static",
 ];
-/// What of them is put into the RAM disk: here, and there. LTTng looks for its consumer at this place.
-const KEPT: [(&str, &str); 4] = [
-    ("usr/bin/lttng", "usr/bin/lttng"),
-    ("usr/bin/lttng-sessiond", "usr/bin/lttng-sessiond"),
-    ("usr/lib/x86_64-linux-gnu/lttng/libexec/lttng-consumerd", "usr/lib/x86_64-linux-gnu/lttng/libexec/lttng-consumerd"),
-    ("bin/busybox", "bin/busybox"),
+/// What of them is put into the RAM disk, at the same place.
+const KEPT: [&str; 5] = [
+    "usr/bin/lttng",
+    "usr/bin/lttng-sessiond",
+    "usr/lib/x86_64-linux-gnu/lttng/libexec/lttng-consumerd",
+    // Without it the session daemon gives up.
+    "usr/share/xml/lttng/session.xsd",
+    "bin/busybox",
 ];
+/// What of [`KEPT`] is linked with libraries.
+const LINKED: usize = 3;
 /// Modules in the RAM disk: those without which lttng-sessiond gives up, and the probes that we ask for.
 const MODULES: [&str; 20] = [
     "lib/lttng-lib-ring-buffer",
@@ -70,13 +74,13 @@ const MODULES: [&str; 20] = [
 /// The list of all that went into a result.
 const MADE_FROM: &str = "made-from";
 
-/// Starts the session daemon, which loads modules. For a shell that runs as root with busybox's programs.
-pub const START: &str = "mkdir -p /run /var && ln -sfn /run /var/run && mount -t tmpfs run /run; \
-                         lttng-sessiond --daemonize --quiet --kmod-probes=PROBES || exit 1; ";
-
-/// [`START`] with these probes, separated by commas.
+/// The first lines of a shell script that uses LTTng: starts its session daemon, which loads modules and these probes,
+/// separated by commas. For root, with busybox's programs in PATH.
 pub fn start(probes: &str) -> String {
-    START.replace("PROBES", probes)
+    format!(
+        "mkdir -p /run /var\nln -sfn /run /var/run\nmount -t tmpfs run /run\n\
+         lttng-sessiond --daemonize --kmod-probes={probes} || exit 1\n"
+    )
 }
 
 /// Files for the RAM disk of a guest that runs the kernel of `vmlinux`: paths in it, and here.
@@ -266,6 +270,10 @@ fn modules(release: &Release, unpacked: &Path, root: &Path) -> Result<()> {
         let to = place.join("extra").join(format!("{name}.ko"));
         output_of(Command::new("strip").arg("--strip-debug").arg("-o").arg(to).arg(&from))?;
     }
+    // Those that are built in are not LTTng's; without these lists depmod writes empty tables, which libkmod refuses.
+    for list in ["modules.builtin", "modules.builtin.modinfo", "modules.order"] {
+        std::fs::write(place.join(list), "")?;
+    }
     let mut depmod = Command::new(unpacked.join("bin/kmod"));
     // A program of many names.
     depmod.arg0("depmod").arg("-b").arg(root).arg(&release.name);
@@ -275,12 +283,14 @@ fn modules(release: &Release, unpacked: &Path, root: &Path) -> Result<()> {
 
 /// The daemons, and the libraries that the loader finds for them.
 fn programs(unpacked: &Path, root: &Path) -> Result<()> {
-    for (from, to) in KEPT {
-        let (from, to) = (unpacked.join(from), root.join(to));
-        copy(&from, &to)?;
-        if from.ends_with("busybox") {
-            continue;
-        }
+    for name in KEPT {
+        copy(&unpacked.join(name), &root.join(name))?;
+    }
+    // Whose members may talk to the session daemon; without it, it complains each time that it looks.
+    std::fs::create_dir_all(root.join("etc"))?;
+    std::fs::write(root.join("etc/group"), "root:x:0:\ntracing:x:0:\n")?;
+    for name in &KEPT[..LINKED] {
+        let from = unpacked.join(name);
         let found = output_of(with_libraries(Command::new("ldd").arg(&from), unpacked))?;
         if let Some(line) = found.lines().find(|line| line.contains("not found")) {
             bail!("{}: {}; a package with it is missing in tests/src/lttng.rs", from.display(), line.trim());

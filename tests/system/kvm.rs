@@ -15,24 +15,24 @@ const KERNEL: std::ops::Range<u64> = 0x1_0000..0x1_1000;
 const USER: std::ops::Range<u64> = 0x2_0000..0x2_1000;
 
 /// SVM's exit by a hypercall.
-const HYPERCALL: u64 = 0x81;
+pub(crate) const HYPERCALL: u64 = 0x81;
 
 /// The test bed takes some seconds, on a machine that has time.
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// A line of the recorder.
-struct Exit {
+pub(crate) struct Exit {
     time: u64,
     length: u64,
-    vcpu: u64,
+    pub(crate) vcpu: u64,
     cpus: (u64, u64),
-    reason: u64,
-    rip: u64,
-    call: Option<[u64; 5]>,
+    pub(crate) reason: u64,
+    pub(crate) rip: u64,
+    pub(crate) call: Option<[u64; 5]>,
 }
 
-struct Found {
-    exits: Vec<Exit>,
+pub(crate) struct Found {
+    pub(crate) exits: Vec<Exit>,
     away: usize,
     /// vCPU and offset.
     offsets: Vec<(u64, u64)>,
@@ -44,7 +44,7 @@ fn number(text: &str) -> u64 {
     digits.map_or_else(|| text.parse(), |digits| u64::from_str_radix(digits, 16)).expect("a number")
 }
 
-fn read(lines: &[u8]) -> Found {
+pub(crate) fn read(lines: &[u8]) -> Found {
     let text = std::str::from_utf8(lines).expect("text");
     let (mut exits, mut away, mut offsets) = (Vec::new(), 0, Vec::new());
     let mut summary = Value::Null;
@@ -107,7 +107,7 @@ fn recorder() -> PathBuf {
 }
 
 /// Runs `script` beside a recorder, the small machine and its hypercalls.
-fn run(bed: &Testbed, script: &str, calls: &[[u64; 5]]) -> testbed::Output {
+pub(crate) fn run(bed: &Testbed, script: &str, calls: &[[u64; 5]]) -> testbed::Output {
     let work = tempfile::tempdir().expect("a directory");
     let (program, list) = (work.path().join("hypercalls"), work.path().join("calls"));
     testbed::hypercalls(&program).expect("it is built");
@@ -117,7 +117,7 @@ fn run(bed: &Testbed, script: &str, calls: &[[u64; 5]]) -> testbed::Output {
     bed.run(script, &files, LIMIT).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
-fn calls(count: u64) -> Vec<[u64; 5]> {
+pub(crate) fn calls(count: u64) -> Vec<[u64; 5]> {
     (0..count).map(|i| [1000 + i % 8, i, i.wrapping_mul(0x9e37_79b9_7f4a_7c15), !i, i << 32 | 7]).collect()
 }
 

@@ -21,6 +21,7 @@
 //! - [`hostile`]: a recorder beside a guest that writes anything;
 //! - [`images`], [`vmm`], [`traces`]: bad input, and what is said about it ([`refusal`]);
 //! - [`kvm`]: real KVM in a test bed, recorded by its tracepoints;
+//! - [`lttng`]: the same recorded by LTTng, and read by us;
 //! - [`intree`]: a kernel from source, with the tracer in its tree;
 //! - [`bisect`]: what is planted in a kernel's history is found;
 //! - [`readers`]: what we export, read back by others' readers;
@@ -47,6 +48,7 @@ mod intree;
 mod killed;
 mod kvm;
 mod levels;
+mod lttng;
 mod merge;
 mod nmi;
 mod overhead;
