@@ -28,7 +28,10 @@ fn imported(path: &Path, kind: Kind) -> (BTreeMap<u64, Vec<Exit>>, Summary) {
     let summary = guest::run(&mut import, &[], None, &mut host).expect("it is written");
     host.finish().expect("it is written");
     let notes = import.notes();
-    assert_eq!((notes.lost, notes.gaps, &notes.warnings[..]), (0, 0, &[][..]), "{kind:?}");
+    // What this version of LTTng does not tell of entries is said, and nothing else.
+    let other: Vec<&String> = notes.warnings.iter().filter(|text| !text.starts_with("kvm_x86_entry ")).collect();
+    assert_eq!((notes.lost, notes.gaps, other.len()), (0, 0, 0), "{kind:?}: {notes:?}");
+    assert!(kind == Kind::Ctf || notes.warnings.is_empty(), "{kind:?}: {notes:?}");
     let host = file::read(work.path()).expect("readable").expect("host events");
     let mut exits: BTreeMap<u64, Vec<Exit>> = BTreeMap::new();
     for event in host.events {
@@ -90,7 +93,8 @@ fn what_lttng_records_of_kvm_is_what_trace_cmd_and_we_record() {
         assert!(Some(exits) == dat.get(vcpu), "vCPU {vcpu}: trace-cmd has other exits");
         assert!(Some(exits) == ours.get(vcpu), "vCPU {vcpu}: our recorder has other exits");
     }
-    // Three of LTTng's events, and of trace-cmd's, to a hypercall; and both of the same.
+    // Three of LTTng's events to a hypercall, all of them put together; and its calls are those of trace-cmd's.
     assert_eq!((counted.calls, counted.twice), (counted_dat.calls, counted_dat.twice));
+    assert!(counted.counts.unpaired <= 4, "the first entry and the last exit of each: {counted:?}");
     assert!(counted.counts.raw >= 3 * 2 * (made + forged as u64), "{counted:?}");
 }
