@@ -26,26 +26,35 @@ const FILES: usize = 24;
 const CHILDREN: usize = 6;
 /// Round trips through a pair of pipes, through a pair of sockets, and yields.
 const ROUNDS: usize = 64;
+/// Longest name of a loop.
+const LONGEST: usize = 16;
 
 core::arch::global_asm!(
-    // The kernel enters with argc at the stack pointer; System V wants it 16-byte aligned at a call.
+    // The kernel enters with argc at the stack pointer, and argv behind it (null behind its last, so that argv[2] may be
+    // a word of the environment with fewer: it is not looked at then); System V wants the stack 16-byte aligned at a call.
     ".globl _start",
     "_start:",
     "xor ebp, ebp",
     "mov rdi, [rsp]",
+    "mov rsi, [rsp + 24]",
     "and rsp, -16",
     "call {main}",
     "ud2",
     main = sym main,
 );
 
-/// `argc` is 2 in the children that [`processes`] starts: `/init child`; 3 where perf starts it: `/init micro loops`.
-extern "C" fn main(argc: usize) -> ! {
+/// `argc` is 2 in the children that [`processes`] starts: `/init child`; 3 where [`micro`]'s script starts it:
+/// `/init micro LOOP`, whose last word is at `name`.
+extern "C" fn main(argc: usize, name: *const u8) -> ! {
     match argc {
         0 | 1 => {}
         2 => child(),
         _ => {
-            micro::loops();
+            // SAFETY: the kernel's argv[2] ends with a zero, behind which nothing is looked at, and stays where it is.
+            let bytes = (0..LONGEST).map(|at| unsafe { name.add(at).read() }).take_while(|byte| *byte != 0);
+            let mut copy = [0; LONGEST];
+            let length = bytes.zip(&mut copy).map(|(byte, to)| *to = byte).count();
+            micro::loops(&copy[..length], false);
             sys::exit()
         }
     }

@@ -12,7 +12,7 @@
 //!
 //! [`planted`] is a kernel's source with regressions in its history, for `symbolize bisect` to find.
 //!
-//! [`testbed`] is a host with real KVM, without hardware for it.
+//! [`testbed`] is a host with real KVM, without hardware for it; [`lttng`] is for it and for a bench.
 //!
 //! Beside it stand [`image`] (what a vmlinux says about its call sites) and [`witness`] (boots that a
 //! QEMU plugin counts), and [`python`] (outside readers of exports), [`browser`] (which [`pictures`] uses, too), for the bench and for the tests under
@@ -30,6 +30,7 @@ pub mod image;
 pub mod initrd;
 pub mod kernel_build;
 pub mod kernels;
+pub mod lttng;
 pub mod machine;
 pub mod pictures;
 pub mod planted;

@@ -147,6 +147,9 @@ virtual machine; what it leaves in /out is copied to --out. Its output is printe
         /// Its clocks count instructions, one a nanosecond
         #[arg(long)]
         icount: bool,
+        /// With LTTng: `lttng`, `lttng-sessiond` and its modules
+        #[arg(long)]
+        lttng: bool,
         /// CPUs of the host
         #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
         cpus: u32,
@@ -261,8 +264,9 @@ fn main() -> ExitCode {
         Command::Bench { part: Part::Readers, kernel, .. } => bench::readers::run(&kernel.into()),
         Command::Bench { part: Part::Regressions, kind, .. } => bench::regressions::run(&kind),
         Command::Planted => planted::run(),
-        Command::Testbed { script, file, qemu, cpus, icount, out, limit } => {
-            testbed::command(&script, &file, (qemu, cpus, icount), out.as_deref(), Duration::from_secs(limit))
+        Command::Testbed { script, file, qemu, lttng, icount, cpus, out, limit } => {
+            let parts = testbed::Parts { qemu, lttng, icount, cpus };
+            testbed::command(&script, &file, &parts, out.as_deref(), Duration::from_secs(limit))
         }
         Command::PlantedKernel { root, kernel_config } => planted::kernels::build_checked_out(&root, &kernel_config),
         Command::Bless => checks::bless(),

@@ -82,6 +82,15 @@ impl Testbed {
         Ok(self)
     }
 
+    /// The same, and LTTng with its modules; [`crate::lttng::start`] is the first line of a script that uses it.
+    ///
+    /// # Errors
+    /// When Debian's archive, the compiler or the disk fails.
+    pub fn with_lttng(mut self, steps: &Steps) -> Result<Self> {
+        self.parts.push(base::lttng(steps)?);
+        Ok(self)
+    }
+
     /// The same with so many CPUs. With more than one the TSC offset of guests flaps: not for tests of clocks.
     pub fn with_cpus(mut self, cpus: u32) -> Self {
         self.cpus = cpus;
@@ -208,6 +217,19 @@ impl Testbed {
     }
 }
 
+/// What `cargo xtask testbed` is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts {
+    /// QEMU with its libraries.
+    pub qemu: bool,
+    /// LTTng.
+    pub lttng: bool,
+    /// Time counts instructions.
+    pub icount: bool,
+    /// CPUs.
+    pub cpus: u32,
+}
+
 /// `cargo xtask testbed`: runs a script with files of the user's.
 ///
 /// # Errors
@@ -215,14 +237,15 @@ impl Testbed {
 pub fn command(
     script: &Path,
     files: &[(String, PathBuf)],
-    (qemu, cpus, counted): (bool, u32, bool),
+    parts: &Parts,
     out: Option<&Path>,
     limit: Duration,
 ) -> Result<bool> {
     let steps = Steps::default();
-    let bed = Testbed::new(&steps)?.with_cpus(cpus);
-    let bed = if qemu { bed.with_qemu()? } else { bed };
-    let bed = if counted { bed.with_icount() } else { bed };
+    let bed = Testbed::new(&steps)?.with_cpus(parts.cpus);
+    let bed = if parts.lttng { bed.with_lttng(&steps)? } else { bed };
+    let bed = if parts.qemu { bed.with_qemu()? } else { bed };
+    let bed = if parts.icount { bed.with_icount() } else { bed };
     let script = std::fs::read_to_string(script).with_context(|| format!("cannot read {}", script.display()))?;
     let work = Scratch::new()?;
     let program = work.path("hypercalls");

@@ -90,7 +90,7 @@ pub const TEST: &[Tool] = &[
     VENV,
 ];
 /// What `bench micro` boots.
-pub const MICRO: &[Tool] = &[QEMU, GCC, BINUTILS, DPKG, TAR, PERF];
+pub const MICRO: &[Tool] = &[QEMU, GCC, BINUTILS, DPKG, TAR, PERF, BABELTRACE];
 /// What takes pictures.
 pub const PICTURES: &[Tool] = &[CHROMIUM];
 /// What builds a kernel.

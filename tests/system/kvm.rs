@@ -121,7 +121,7 @@ pub fn run(bed: &Testbed, script: &str, calls: &[[u64; 5]]) -> testbed::Output {
     bed.run(script, &files, LIMIT).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
-fn calls(count: u64) -> Vec<[u64; 5]> {
+pub(crate) fn calls(count: u64) -> Vec<[u64; 5]> {
     (0..count).map(|i| [1000 + i % 8, i, i.wrapping_mul(0x9e37_79b9_7f4a_7c15), !i, i << 32 | 7]).collect()
 }
 

@@ -24,6 +24,7 @@
 //! - [`imports`]: recordings of other tools, against what these tools print of them;
 //! - [`nesting`]: guests in guests there: events of the innermost one at the outermost host;
 //! - [`clock`]: the host's times and the guest's, of the same moments;
+//! - [`lttng`]: the same recorded by LTTng, and read by us;
 //! - [`intree`]: a kernel from source, with the tracer in its tree;
 //! - [`bisect`]: what is planted in a kernel's history is found;
 //! - [`readers`]: what we export, read back by others' readers;
@@ -52,6 +53,7 @@ mod intree;
 mod killed;
 mod kvm;
 mod levels;
+mod lttng;
 mod merge;
 mod nesting;
 mod nmi;

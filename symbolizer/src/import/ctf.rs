@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! LTTng's traces: directories in the Common Trace Format 1.8 (diamon.org/ctf/v1.8.3). In: the directory. Out: a stream
-//! for each of its files. Never here: the language of `metadata` (`tsdl`), how values are packed (`packets`).
+//! for each of its files. Never here: the language of `metadata` (`tsdl`), how values are packed (`packets`),
+//! what its probes record wrongly (`vcpus`).
 //!
 //! A file is one CPU's. Which thread an event is of, LTTng says if it was told to (`lttng add-context -k -t tid`); else
 //! the last sched_switch of that CPU says it.
 
 mod packets;
 mod tsdl;
+mod vcpus;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use super::wanted::Wanted;
 use super::{ImportError, Kind, Notes, Opened, Stream, Times};
 use packets::Packets;
 use tsdl::Trace;
+pub(super) use vcpus::Vcpus;
 
 /// The file that says how the others are laid out.
 const METADATA: &str = "metadata";
@@ -60,7 +63,7 @@ pub fn of_bytes(metadata: Vec<u8>, events: Vec<u8>) -> Result<super::Import, Imp
         .map_err(|wrong| ImportError::unsupported(metadata.path(), wrong.what, "not read"))?;
     let mut one = of_files(Arc::new(trace), metadata.path(), vec![Input::bytes(events)])?;
     let merge = super::Merge::new(one.streams, &mut one.notes);
-    Ok(super::Import { merge, times: one.times, notes: one.notes, kinds: vec![one.kind] })
+    Ok(super::Import { merge, times: one.times, notes: one.notes, kinds: vec![one.kind], vcpus: Vcpus::default() })
 }
 
 fn of_files(trace: Arc<Trace>, metadata: &Path, files: Vec<Input>) -> Result<Opened, ImportError> {

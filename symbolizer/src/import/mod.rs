@@ -125,6 +125,7 @@ pub struct Import {
     times: Times,
     notes: Notes,
     kinds: Vec<Kind>,
+    vcpus: ctf::Vcpus,
 }
 
 impl Import {
@@ -152,7 +153,8 @@ impl Import {
             all.notes.add(one.notes);
             kinds.push(one.kind);
         }
-        Ok(Import { merge: Merge::new(all.streams, &mut all.notes), times: all.times, notes: all.notes, kinds })
+        let merge = Merge::new(all.streams, &mut all.notes);
+        Ok(Import { merge, times: all.times, notes: all.notes, kinds, vcpus: ctf::Vcpus::default() })
     }
 
     /// Of bytes in memory: a trace.dat or perf.data.
@@ -162,7 +164,8 @@ impl Import {
     pub fn of_bytes(bytes: Vec<u8>) -> Result<Import, ImportError> {
         let mut one = open_file(Input::bytes(bytes))?;
         let merge = Merge::new(one.streams, &mut one.notes);
-        Ok(Import { merge, times: one.times, notes: one.notes, kinds: vec![one.kind] })
+        let vcpus = ctf::Vcpus::default();
+        Ok(Import { merge, times: one.times, notes: one.notes, kinds: vec![one.kind], vcpus })
     }
 
     /// What times are.
@@ -185,12 +188,14 @@ impl Iterator for Import {
     type Item = Item;
 
     fn next(&mut self) -> Option<Item> {
-        let item = self.merge.next(&mut self.notes)?;
-        if let Item::Lost(lost) = item {
-            match lost.count {
+        let mut item = self.merge.next(&mut self.notes)?;
+        match &mut item {
+            Item::Event(raw) if self.kinds.contains(&Kind::Ctf) => self.vcpus.correct(raw, &mut self.notes),
+            Item::Event(_) => {}
+            Item::Lost(lost) => match lost.count {
                 Some(count) => self.notes.lost = self.notes.lost.saturating_add(count),
                 None => self.notes.gaps += 1,
-            }
+            },
         }
         Some(item)
     }

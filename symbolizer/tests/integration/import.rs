@@ -492,8 +492,8 @@ fn lost_events_are_counted_and_break_pairs() {
     assert!(matches!(host.events[..], [HostEvent::Exit(exit)] if exit.length == 0), "{:?}", host.events);
 }
 
-/// LTTng's format as its modules write it (lttng-modules' instrumentation/events/arch/x86/kvm/trace.h); no recording of
-/// LTTng's own. The input is the fuzz target's: its metadata and packets are written by hand.
+/// LTTng's format as its modules write it (lttng-modules' instrumentation/events/arch/x86/kvm/trace.h); LTTng itself
+/// records in tests/system/lttng.rs. The input is the fuzz target's: its metadata and packets are written by hand.
 #[test]
 fn ctf_is_read_as_its_metadata_says() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus/import/ctf");

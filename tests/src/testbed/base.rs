@@ -178,6 +178,19 @@ pub fn qemu() -> Result<PathBuf> {
     contents.write("qemu")
 }
 
+/// LTTng's daemons, libraries and modules for the L1 kernel ([`crate::lttng`]).
+///
+/// # Errors
+/// When a package, the compiler or the disk fails.
+pub fn lttng(steps: &Steps) -> Result<PathBuf> {
+    let vmlinux = Kernel::Series(SERIES.into()).vmlinux(steps)?;
+    let mut contents = Contents::default();
+    for (name, path) in crate::lttng::files(&vmlinux, steps)? {
+        contents.add(&name, &path);
+    }
+    contents.write("lttng")
+}
+
 /// Files of an archive before it is written.
 #[derive(Default)]
 struct Contents {
