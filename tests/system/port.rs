@@ -52,7 +52,7 @@ fn a_boot_through_the_port_is_what_the_witness_saw() {
 }
 
 #[test]
-#[ignore = "two of three runs ended with up to 1,389 calls of the second CPU missing: cause not found"]
+
 fn two_cpus_share_the_port() {
     check(2);
 }
