@@ -120,6 +120,7 @@ const OPTIONAL: &[&str] = &[
     "panic",
     "__die",
     "stop_this_cpu",
+    "syscore_shutdown",
 ];
 
 /// Size and alignment of the guest's per-CPU variables.
