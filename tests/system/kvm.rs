@@ -94,7 +94,7 @@ impl Found {
 }
 
 /// Our recorder as a program for L1; EFT_HOST_RECORD names one that is built already.
-fn recorder() -> PathBuf {
+pub fn recorder() -> PathBuf {
     if let Some(built) = std::env::var_os("EFT_HOST_RECORD") {
         return built.into();
     }
