@@ -138,6 +138,8 @@ facts! {
     eft_kernel___die => die;
     /// `stop_this_cpu(void *)`: what the other CPUs end in, after a panic and at a shutdown.
     eft_kernel_stop_this_cpu => stop_this_cpu;
+    /// `syscore_shutdown()`: on the CPU that ends the machine, which need not be the one that was asked to.
+    eft_kernel_syscore_shutdown => syscore_shutdown;
 }
 
 unsafe extern "C" {

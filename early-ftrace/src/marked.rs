@@ -42,7 +42,7 @@ pub enum Marked {
     PciRead,
     /// `pci_conf1_write`, `pci_mmcfg_write`: likewise.
     PciWrite,
-    /// `panic`, `stop_this_cpu`.
+    /// `panic`, `syscore_shutdown`, `stop_this_cpu`: the last that is sure to be called on a CPU.
     Last,
     /// `__die`.
     Die,
@@ -171,6 +171,8 @@ pub fn install(plan: &mut Plan) {
     install_one(facts::module_finalize(), &raw const eft_mark_module);
     if is_stream() {
         install_one(facts::panic(), &raw const eft_mark_last);
+        // Who asks for the end is moved to the boot CPU after that, where a chunk may be open.
+        install_one(facts::syscore_shutdown(), &raw const eft_mark_last);
         install_one(facts::stop_this_cpu(), &raw const eft_mark_last);
         install_one(facts::die(), &raw const eft_mark_die);
     }

@@ -78,6 +78,9 @@ pub struct Replaced {
     pub graph_init_idle_task: Symbol,
     /// `ftrace_graph_ret_addr`: the unwinder asks it for replaced return addresses.
     pub graph_ret_addr: Symbol,
+    /// `is_ftrace_trampoline`: a stack dump passes over addresses that it does not know as text. Without it the
+    /// console shows no callers.
+    pub is_trampoline: Option<Symbol>,
 }
 
 /// Kernel functions that ours call, and where their callers are redirected.
@@ -117,6 +120,7 @@ const OPTIONAL: &[&str] = &[
     "panic",
     "__die",
     "stop_this_cpu",
+    "syscore_shutdown",
 ];
 
 /// Size and alignment of the guest's per-CPU variables.
@@ -140,6 +144,7 @@ impl KernelFacts {
             graph_exit_task: any(&["ftrace_graph_exit_task"]),
             graph_init_idle_task: any(&["ftrace_graph_init_idle_task"]),
             graph_ret_addr: any(&["ftrace_graph_ret_addr"]),
+            is_trampoline: image.symbol("is_ftrace_trampoline"),
         };
         let called = Called {
             start_kernel: any(&["start_kernel"]),

@@ -5,7 +5,7 @@
 //!
 //! What is changed, and why:
 //! - each live call site calls our entry trampoline instead of `__fentry__`;
-//! - four `ftrace_graph_*` functions jump to ours (`crate::facts::Replaced`);
+//! - four `ftrace_graph_*` functions and `is_ftrace_trampoline` jump to ours (`crate::facts::Replaced`);
 //! - `start_kernel` calls ours instead of `ftrace_init`; its call to `setup_arch`, one in
 //!   `setup_per_cpu_areas` and the jump in `__switch_to_asm` go to ours, which go on to the original;
 //! - entries of `level2_fixmap_pgt` map the region, and two segments load the guest into it;
@@ -191,11 +191,13 @@ impl Patch<'_> {
         let replaced = &facts.replaced;
         let later = patched_by_kernel(self.image);
         for (name, function, ours) in [
-            ("ftrace_graph_init_task", replaced.graph_init_task, "eft_task_init"),
-            ("ftrace_graph_exit_task", replaced.graph_exit_task, "eft_task_exit"),
-            ("ftrace_graph_init_idle_task", replaced.graph_init_idle_task, "eft_idle_init"),
-            ("ftrace_graph_ret_addr", replaced.graph_ret_addr, "eft_ret_addr"),
+            ("ftrace_graph_init_task", Some(replaced.graph_init_task), "eft_task_init"),
+            ("ftrace_graph_exit_task", Some(replaced.graph_exit_task), "eft_task_exit"),
+            ("ftrace_graph_init_idle_task", Some(replaced.graph_init_idle_task), "eft_idle_init"),
+            ("ftrace_graph_ret_addr", Some(replaced.graph_ret_addr), "eft_ret_addr"),
+            ("is_ftrace_trampoline", replaced.is_trampoline, "eft_is_trampoline"),
         ] {
+            let Some(function) = function else { continue };
             let code = self.image.read(function.address, 9).ok_or_else(|| self.place(name, "is not in the file"))?;
             let at = function.address + if code[..4] == ENDBR { 4 } else { 0 };
             if function.size != 0 && at + 5 > function.address + function.size {

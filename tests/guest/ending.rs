@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! How the demo ends: it powers off, unless the command line has `eft.end=restart`, `halt`, `sysrq-b` (which restarts
-//! at once, without a word to anybody) or `panic`. `eft.busy`: with processes to end and files to write before, as
-//! a system's init has them. In: the command line. Out: the last line on the console, the machine's end. Never here:
-//! what is to be seen of it.
+//! at once, without a word to anybody) or `panic`; `eft.on=1`: asked for on the second CPU. `eft.busy`: with processes to
+//! end and files to write before, as a system's init has them. In: the command line. Out: the last line on the console,
+//! the machine's end. Never here: what is to be seen of it.
 
 use crate::ftrace::read_file;
 use crate::sys::{self, call, nr};
@@ -18,6 +18,11 @@ pub fn end() -> ! {
     let words = || line[..length].split(|byte| byte.is_ascii_whitespace());
     if words().any(|word| word == b"eft.busy") {
         leave();
+    }
+    if words().any(|word| word == b"eft.on=1") {
+        let second = [0b10u64];
+        let mask = [0, size_of_val(&second), second.as_ptr() as usize, 0, 0, 0];
+        check(b"sched_setaffinity", call(nr::SCHED_SETAFFINITY, mask));
     }
     sys::write_all(1, DONE);
     match words().find_map(|word| word.strip_prefix(b"eft.end=")) {

@@ -43,6 +43,7 @@ pub mod nr {
     pub const UMOUNT2: usize = 166;
     pub const REBOOT: usize = 169;
     pub const FUTEX: usize = 202;
+    pub const SCHED_SETAFFINITY: usize = 203;
     pub const GETDENTS64: usize = 217;
     pub const OPEN: usize = 2;
 }

@@ -9,6 +9,7 @@
 //! - [`levels`]: what `hypergraph=` asks for is what is recorded;
 //! - [`suggest`]: the line that leaves most events out, against that trace;
 //! - [`port`]: through the debug port, against the witness; a channel that is not there;
+//! - [`ending`]: a panic in an initcall, through each channel;
 //! - [`overhead`]: what the recorder costs, and times without it;
 //! - [`merge`]: boots merged, against the reports of each;
 //! - [`check`]: budgets and baselines, the examples of CHECK.md as CI would run them, and trends of the same boots;
@@ -42,6 +43,7 @@ mod corpus;
 mod counts;
 mod damage;
 mod deterministic;
+mod ending;
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;
 mod fuzzed;

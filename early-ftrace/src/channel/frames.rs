@@ -3,9 +3,13 @@
 //! closed ([`crate::ring::exclusively`]). Out: words, to [`super::hypercall`] or [`super::port`]; chunks that are zero
 //! and counted as consumed again. Never here: events; memory of other CPUs.
 //!
+//! A chunk is sent at one go, and whoever happens to write its last word is charged for that: chunks are [`SHORT`] words
+//! long, at the end of their slots in the ring.
+//!
 //! A chunk is sent once all its words are written: who was interrupted between reserving a slot and storing into it
 //! would else store into a chunk that is in use again. It is kept meanwhile, as long as the ring has room; then, and at
-//! the end, it is sent as it is.
+//! the end, it is sent as it is. While one is kept, the next ones fill their slots: the ring has room for as many words
+//! as with other channels.
 //!
 //! At the end ([`last`], [`short`]) the open chunk is sent as well, and from there on chunks are [`TAIL`] words long, so
 //! that at most so many are missing, and the entry that was not written yet.
@@ -20,6 +24,9 @@ use bootlevel::Channel;
 use core::sync::atomic::{AtomicU64, Ordering};
 use early_ftrace_format::shared::{CHUNK_SIZE, ChunkHeader, CpuControl, Header};
 use early_ftrace_format::stream::{FrameKind, Head};
+
+/// Words of a chunk that will be sent: with its head and header 64 hypercalls of four words.
+pub const SHORT: u64 = 247;
 
 /// Words of a chunk at the end. A task's name takes five in a row.
 pub const TAIL: u64 = 16;
@@ -97,18 +104,25 @@ pub fn closed(control: *mut CpuControl) {
 }
 
 /// A chunk was opened on this CPU at this address: where its words begin.
-pub fn opened(chunk: u64) -> u64 {
+pub fn opened(control: *mut CpuControl, chunk: u64) -> u64 {
     let begin = chunk + size_of::<ChunkHeader>() as u64;
     if !is_stream() {
         return begin;
     }
-    // SAFETY: our header, and a chunk of this CPU's that is not in use yet.
+    // SAFETY: our header and control block, and a chunk of this CPU's that is not in use yet.
     unsafe {
         let first = (*control_of(0)).frames == 0;
         if first {
             send_header();
         }
-        let words = if (&raw const (*header()).tail).read_volatile() != 0 { TAIL } else { return begin };
+        let words = if (&raw const (*header()).tail).read_volatile() != 0 {
+            TAIL
+        } else if (&raw const (*control).consumed).read_volatile() == (&raw const (*control).produced).read_volatile() {
+            SHORT
+        } else {
+            // One is kept: the next ones need room.
+            return begin;
+        };
         let skipped = (CHUNK_SIZE - size_of::<ChunkHeader>() as u64) / 8 - words;
         (chunk as *mut u64).add(SKIPPED_WORD).write_volatile(skipped);
         begin + skipped * 8
