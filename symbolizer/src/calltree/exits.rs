@@ -99,23 +99,17 @@ impl<'a> Exits<'a> {
     #[inline]
     fn step(&mut self, time: u64, next: Place) {
         let Some(cpu) = &mut self.now else { return };
-        if cpu.lane.peek().is_some_and(|placed| begin(placed) < time) {
+        if cpu.lane.peek().is_some_and(|placed| placed.begin() < time) {
             charge(&mut self.sums, cpu, Some(time));
         }
         cpu.now = next;
     }
 }
 
-fn begin(placed: &Placed) -> u64 {
-    match *placed {
-        Placed::Exit { time, .. } | Placed::Stolen { time, .. } => time,
-    }
-}
-
 /// Charges what begins before `until` to where the CPU is.
 #[cold]
 fn charge(all: &mut HashMap<(Place, Reason), Sums>, cpu: &mut Cpu<'_>, until: Option<u64>) {
-    while let Some(placed) = cpu.lane.next_if(|placed| until.is_none_or(|until| begin(placed) < until)) {
+    while let Some(placed) = cpu.lane.next_if(|placed| until.is_none_or(|until| placed.begin() < until)) {
         let Placed::Exit { reason, host, stolen, asleep, .. } = placed else { continue };
         let mut key = (cpu.now, reason);
         if all.len() >= MOST && !all.contains_key(&key) {
