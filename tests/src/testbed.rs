@@ -33,6 +33,7 @@ pub struct Testbed {
     parts: Vec<PathBuf>,
     cpus: u32,
     memory_mib: u32,
+    counted: bool,
 }
 
 /// What a script did.
@@ -66,7 +67,7 @@ impl Testbed {
     pub fn new(steps: &Steps) -> Result<Self> {
         let packages = base::packages(steps)?;
         let tools = base::tools(&packages)?;
-        Ok(Self { kernel: packages.vmlinuz, parts: vec![tools], cpus: 1, memory_mib: 1024 })
+        Ok(Self { kernel: packages.vmlinuz, parts: vec![tools], cpus: 1, memory_mib: 1024, counted: false })
     }
 
     /// The same, and QEMU: for whole kernels as L2.
@@ -82,6 +83,12 @@ impl Testbed {
     /// The same with so many CPUs. With more than one the TSC offset of guests flaps: not for tests of clocks.
     pub fn with_cpus(mut self, cpus: u32) -> Self {
         self.cpus = cpus;
+        self
+    }
+
+    /// The same, and its clocks and time stamp counter count instructions, one a nanosecond: for measurements.
+    pub fn with_icount(mut self) -> Self {
+        self.counted = true;
         self
     }
 
@@ -150,6 +157,9 @@ impl Testbed {
             .args(["-device", "virtio-blk-pci,drive=out", "-serial"])
             .arg(format!("file:{}", console.display()))
             .stdin(Stdio::null());
+        if self.counted {
+            command.args(["-icount", "shift=0,sleep=off"]);
+        }
         let mut child = command.spawn().context("cannot run qemu-system-x86_64")?;
         let began = Instant::now();
         let ended = loop {

@@ -20,7 +20,7 @@
 //! - [`fuzzed`]: the fuzz targets ([`fuzz`]) over their [`corpus`], as it is and mutated ([`random`]);
 //! - [`hostile`]: a recorder beside a guest that writes anything;
 //! - [`images`], [`vmm`], [`traces`]: bad input, and what is said about it ([`refusal`]);
-//! - [`kvm`]: real KVM in a test bed, recorded by its tracepoints;
+//! - [`kvm`], [`kvm_linux`]: real KVM in a test bed, recorded by its tracepoints: single hypercalls, a whole kernel;
 //! - [`intree`]: a kernel from source, with the tracer in its tree;
 //! - [`bisect`]: what is planted in a kernel's history is found;
 //! - [`readers`]: what we export, read back by others' readers;
@@ -46,6 +46,7 @@ mod index;
 mod intree;
 mod killed;
 mod kvm;
+mod kvm_linux;
 mod levels;
 mod merge;
 mod nmi;

@@ -124,7 +124,7 @@ impl<'a, I: Iterator<Item = HostEvent>> Places<'a, I> {
             }
         }
         let host = length.saturating_sub(stolen).saturating_sub(asleep);
-        Some(Placed::Exit { time, reason: Reason { isa: exit.isa, code: exit.reason }, host, stolen, asleep })
+        Some(Placed::Exit { time, reason: Reason::of(exit), host, stolen, asleep })
     }
 }
 
@@ -133,7 +133,9 @@ impl<I: Iterator<Item = HostEvent>> Iterator for Places<'_, I> {
 
     fn next(&mut self) -> Option<Placed> {
         loop {
-            if self.sorted && let Some(placed) = self.ready.pop_front() {
+            if self.sorted
+                && let Some(placed) = self.ready.pop_front()
+            {
                 return Some(placed);
             }
             self.sorted = false;
