@@ -40,22 +40,29 @@ const PHASES: [&str; 15] = [
 /// Functions whose calls are not compared, nor any calls in them: how often they are called, and what they then do, hangs
 /// on when interrupts and other tasks come.
 pub(super) const APART: &[&str] = &[
-    // The scheduler: a tick asks for it.
+    // The scheduler, which a tick asks for, and what it reckons by the time that has passed.
     "schedule",
+    "schedule_timeout",
     "__cond_resched",
     "try_to_wake_up",
     "wake_up_new_task",
+    "update_curr",
+    "place_entity",
+    // Waiting, if the other one is not through.
+    "wait_for_completion",
+    "__mutex_unlock_slowpath.constprop.0",
     // Allocators, where the CPU's own list is empty or full: interrupts and other tasks take from it, too.
     "___slab_alloc",
     "__slab_free",
     "get_page_from_freelist",
     "free_unref_page",
     "free_unref_page_list",
-    // Random numbers are seeded anew after some time, and mixed by interrupts.
+    // Random numbers: seeded anew after some time, mixed by interrupts, drawn again if they do not suit.
     "crng_make_state",
     "get_random_bytes",
     "_get_random_bytes",
     "get_random_u32",
+    "blake2s_update",
     // Who has the console prints what others wrote meanwhile.
     "console_unlock",
     // Waiting for a clock.
