@@ -45,11 +45,15 @@ pub(super) const APART: &[&str] = &[
     "schedule_timeout",
     "__cond_resched",
     "try_to_wake_up",
+    "wake_up_process",
     "wake_up_new_task",
     "update_curr",
     "place_entity",
     // Waiting, if the other one is not through.
     "wait_for_completion",
+    "__mutex_lock.constprop.0",
+    "__mutex_lock_slowpath",
+    "__mutex_lock_killable_slowpath",
     "__mutex_unlock_slowpath.constprop.0",
     // Allocators, where the CPU's own list is empty or full: interrupts and other tasks take from it, too.
     "___slab_alloc",
