@@ -53,7 +53,7 @@ pub enum InjectError {
         hint: &'static str,
     },
     /// No debug information, or not about what is needed.
-    #[error("{path}: no debug information about {what}; take a vmlinux with DWARF (CONFIG_DEBUG_INFO=y; Debian: package linux-image-$(uname -r)-dbg)", path = path.display())]
+    #[error("{path}: no debug information about {what}; take a vmlinux with DWARF (CONFIG_DEBUG_INFO=y; Debian: package linux-image-$(uname -r)-dbg) or BTF (CONFIG_DEBUG_INFO_BTF=y)", path = path.display())]
     NoDebugInfo {
         /// The file.
         path: PathBuf,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! `KernelFacts`: all that the guest must know about one kernel, as one plain struct. In: an image with
-//! symbols and DWARF. Out: numbers. The in-tree build will fill the same struct from the build.
+//! symbols and DWARF, or BTF. Out: numbers. The in-tree build will fill the same struct from the build.
 
+use crate::btf::Types;
 use crate::dwarf::Sections;
 use crate::error::InjectError;
 use crate::image::{Image, Symbol};
@@ -209,11 +210,34 @@ impl KernelFacts {
     }
 }
 
+/// Where structures are described.
+enum Structures<'a> {
+    Dwarf(Sections<'a>),
+    /// Of a kernel that is stripped of its debug information.
+    Btf(Types<'a>),
+}
+
+impl<'a> Structures<'a> {
+    fn load(bytes: &'a [u8]) -> Option<Structures<'a>> {
+        match Sections::load(bytes) {
+            Some(sections) => Some(Structures::Dwarf(sections)),
+            None => Types::load(bytes).map(Structures::Btf),
+        }
+    }
+
+    fn member_offsets(&self, structure: &str, members: &[&str]) -> Option<HashMap<String, u64>> {
+        match self {
+            Structures::Dwarf(sections) => sections.member_offsets(structure, members),
+            Structures::Btf(types) => types.member_offsets(structure, members),
+        }
+    }
+}
+
 fn read_structures(image: &Image, facts: &mut KernelFacts) -> Result<(), InjectError> {
     let none = |what: &str| InjectError::NoDebugInfo { path: image.path().into(), what: what.into() };
-    let sections = Sections::load(image.bytes()).ok_or_else(|| none("struct task_struct"))?;
+    let structures = Structures::load(image.bytes()).ok_or_else(|| none("struct task_struct"))?;
     let fields = ["ret_stack", "pid", "prio", "__state", "comm"];
-    let found = sections.member_offsets("task_struct", &fields).ok_or_else(|| none("struct task_struct"))?;
+    let found = structures.member_offsets("task_struct", &fields).ok_or_else(|| none("struct task_struct"))?;
     let get = |name: &str| found.get(name).copied().ok_or_else(|| none(&format!("task_struct.{name}")));
     facts.task = TaskFacts {
         ret_stack: get("ret_stack")?,
@@ -224,9 +248,9 @@ fn read_structures(image: &Image, facts: &mut KernelFacts) -> Result<(), InjectE
     };
     // A kernel without CONFIG_MODULES has no module to name.
     facts.module_name =
-        sections.member_offsets("module", &["name"]).and_then(|found| found.get("name").copied()).unwrap_or(0);
+        structures.member_offsets("module", &["name"]).and_then(|found| found.get("name").copied()).unwrap_or(0);
     if image.symbol("current_task").is_none() {
-        let hot = sections.member_offsets("pcpu_hot", &["current_task"]).ok_or_else(|| none("struct pcpu_hot"))?;
+        let hot = structures.member_offsets("pcpu_hot", &["current_task"]).ok_or_else(|| none("struct pcpu_hot"))?;
         facts.current_task += hot.get("current_task").copied().ok_or_else(|| none("pcpu_hot.current_task"))?;
     }
     Ok(())

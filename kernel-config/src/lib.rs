@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! All that knows kernel internals. The tour, in the order that an injection goes:
 //! 1. [`image`]: read a vmlinux, refuse what is none;
-//! 2. [`facts`] (with `dwarf`): what the guest must know about this kernel;
+//! 2. [`facts`] (with `dwarf`, or `btf`): what the guest must know about this kernel;
 //! 3. [`sites`]: the call sites, live or not;
 //! 4. [`layout`]: where the shared region goes and what lies in it;
 //! 5. [`link`]: the guest object, linked for this kernel (`build.rs` compiles and checks it);
@@ -9,6 +9,7 @@
 //!
 //! Or, for a kernel that is built from source: [`intree`], [`build`].
 
+mod btf;
 pub mod build;
 pub mod check;
 mod dwarf;

@@ -150,7 +150,7 @@ impl<'a> Exits<'a> {
     #[inline]
     fn step(&mut self, time: u64, (next, depth): (Place, usize)) {
         let Some(cpu) = &mut self.now else { return };
-        if cpu.lane.peek().is_some_and(|placed| begin(placed) < time) {
+        if cpu.lane.peek().is_some_and(|placed| placed.begin() < time) {
             charge(&mut self.sums, &mut self.choice, cpu, Some(time));
         }
         (cpu.now, cpu.frame) = (next, (self.task, depth));
@@ -169,12 +169,6 @@ impl<'a> Exits<'a> {
     }
 }
 
-fn begin(placed: &Placed) -> u64 {
-    match *placed {
-        Placed::Exit { time, .. } | Placed::Stolen { time, .. } => time,
-    }
-}
-
 /// Charges what begins before `until` to where the CPU is.
 #[cold]
 fn charge(
@@ -183,7 +177,7 @@ fn charge(
     cpu: &mut Cpu<'_>,
     until: Option<u64>,
 ) {
-    while let Some(placed) = cpu.lane.next_if(|placed| until.is_none_or(|until| begin(placed) < until)) {
+    while let Some(placed) = cpu.lane.next_if(|placed| until.is_none_or(|until| placed.begin() < until)) {
         let Placed::Exit { reason, host, stolen, asleep, .. } = placed else { continue };
         let sums = Sums { exits: 1, host, stolen, asleep };
         match (choice.as_mut(), cpu.now) {

@@ -15,6 +15,7 @@ use super::{Site, Totals, build};
 use crate::decode::pipeline;
 use crate::decode::source::Memory;
 use crate::host::placed::{Placed, Reason};
+use crate::host::reasons;
 use crate::trace_dir::{Block, Gap};
 
 const A: u64 = 0xffff_ffff_8100_1005;
@@ -141,7 +142,7 @@ fn what_was_stolen_is_nobodys_time() {
     let gaps = vec![stolen(102, 5), stolen(120, 7), stolen(170, 13), stolen(300, 50)];
     let seen = run(vec![vec![chunk(0, 100, 0, 1, &events)]], vec![(0, gaps)]);
     assert_eq!((seen.of(A), seen.of(B), seen.of(C)), ((1, 75, 32), (1, 23, 23), (1, 20, 20)));
-    assert_eq!(seen.taken, Taken { busy: 25, idle: 0 });
+    assert_eq!(seen.taken, Taken { busy: 25, ..Taken::default() });
     assert_eq!(seen.busy, plain.busy - 25);
 }
 
@@ -157,7 +158,7 @@ fn steal_stays_with_the_task_that_was_there_and_the_cpu_that_lost_it() {
     let lanes = vec![(0, vec![stolen(46, 10), stolen(70, 8)]), (1, vec![stolen(60, 2)])];
     let seen = run(streams(), lanes);
     assert_eq!((seen.of(A), seen.of(B), seen.of(C)), ((1, 79, 79), (1, 10, 10), (1, 22, 22)));
-    assert_eq!(seen.taken, Taken { busy: 4 + 6 + 8 + 2, idle: 0 });
+    assert_eq!(seen.taken, Taken { busy: 4 + 6 + 8 + 2, ..Taken::default() });
     assert_eq!(seen.busy, plain.busy - 20);
 }
 
@@ -169,4 +170,21 @@ fn gaps_that_overlap_or_come_late_count_once() {
     // From 110 on all is stolen, whatever the gaps say together.
     assert_eq!(seen.of(A), (1, 10, 10));
     assert_eq!(seen.taken.busy, 90);
+}
+
+#[test]
+fn our_own_hypercalls_are_nobodys_time_and_have_a_sum_of_their_own() {
+    let own = |time, host, stolen| {
+        let reason = Reason { isa: reasons::OURS, code: 0x81 };
+        Placed::Exit { time, reason, host, stolen, asleep: 0 }
+    };
+    let events = [enter(A, 100), leaf(B, 110, 140), enter(C, 150), exit(180), exit(200)];
+    // In A 5; in B 6 of ours, 4 of which were stolen; in C 3 stolen and an exit that is the guest's own.
+    let lane = vec![own(102, 5, 0), own(120, 2, 4), stolen(121, 4), left(155), stolen(170, 3), own(300, 1, 0)];
+    let seen = run(vec![vec![chunk(0, 100, 0, 1, &events)]], vec![(0, lane)]);
+    assert_eq!((seen.of(A), seen.of(B), seen.of(C)), ((1, 86, 35), (1, 24, 24), (1, 27, 27)));
+    assert_eq!(seen.taken, Taken { busy: 3, idle: 0, ours: 11 });
+    let ours = Reason { isa: reasons::OURS, code: 0x81 };
+    assert_eq!(seen.exits, [(1, ours, 1), (A, ours, 1), (B, ours, 1), (C, NPF, 1)]);
+    assert_eq!(seen.busy, 100 - 14);
 }

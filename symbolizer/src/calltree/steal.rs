@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! Times without those in which the host had given the CPU to somebody else. In: calls as recorded, as a [`Sink`], and
-//! when each vCPU could have run and did not. Out: the same calls to another sink: they begin and end when they did,
+//! when each vCPU could have run and did not, or
+//! was left for one of the tracer's own hypercalls. Out: the same calls to another sink: they begin and end when they did,
 //! but a call's total and self time, and a task's time on a CPU, leave out what was stolen. Memory hangs on tasks and
 //! open calls. Never here: the host's clock.
 //!
@@ -25,9 +26,11 @@ const MOST_GAPS: usize = 1 << 12;
 #[derive(Default)]
 struct Cpu<'a> {
     lane: Option<Lane<'a>>,
-    /// Where the next gap, or the rest of it, begins and ends.
-    next: Option<(u64, u64)>,
+    /// Where the next gap, or the rest of it, begins and ends, and whether it is our own hypercall.
+    next: Option<(u64, u64, bool)>,
     now: u64,
+    /// Of what was stolen since it was last asked, what our own hypercalls took.
+    ours: u64,
     /// Who is on it, and its gaps since.
     current: Option<TaskId>,
     gaps: Vec<(u64, u64)>,
@@ -38,7 +41,7 @@ impl Cpu<'_> {
     #[inline]
     fn stolen(&mut self, time: u64) -> u64 {
         match self.next {
-            Some((begin, _)) if begin < time => self.gaps(time),
+            Some((begin, ..)) if begin < time => self.gaps(time),
             _ => {
                 self.now = self.now.max(time);
                 0
@@ -49,12 +52,15 @@ impl Cpu<'_> {
     #[cold]
     fn gaps(&mut self, time: u64) -> u64 {
         let mut sum = 0u64;
-        while let Some((begin, end)) = self.next {
+        while let Some((begin, end, ours)) = self.next {
             // Of what overlaps, and of what came late, each tick counts once.
             let from = begin.max(self.now);
             let to = end.min(time);
             if to > from {
                 sum = sum.saturating_add(to - from);
+                if ours {
+                    self.ours = self.ours.saturating_add(to - from);
+                }
                 let full = self.gaps.len() >= MOST_GAPS;
                 match self.gaps.last_mut() {
                     Some(last) if last.1 == from || full => last.1 = to,
@@ -74,8 +80,11 @@ impl Cpu<'_> {
     fn advance(&mut self) {
         self.next = self.lane.as_mut().and_then(|lane| {
             lane.find_map(|placed| match placed {
-                Placed::Stolen { time, length } => Some((time, time.saturating_add(length))),
-                Placed::Exit { .. } => None,
+                Placed::Stolen { time, length } => Some((time, time.saturating_add(length), false)),
+                Placed::Exit { time, reason, host, stolen, asleep } => reason.is_ours().then(|| {
+                    let length = host.saturating_add(stolen).saturating_add(asleep);
+                    (time, time.saturating_add(length), true)
+                }),
             })
         });
     }
@@ -106,6 +115,7 @@ pub struct Unstolen<'a, 'l, S> {
     away: bool,
     sum: u64,
     idle: u64,
+    ours: u64,
 }
 
 impl<'a, 'l, S: Sink> Unstolen<'a, 'l, S> {
@@ -129,6 +139,7 @@ impl<'a, 'l, S: Sink> Unstolen<'a, 'l, S> {
             away: false,
             sum: 0,
             idle: 0,
+            ours: 0,
         }
     }
 
@@ -144,7 +155,7 @@ impl<'a, 'l, S: Sink> Unstolen<'a, 'l, S> {
                 frames.clone_from(own);
             }
         }
-        Taken { busy: self.sum, idle: self.idle }
+        Taken { busy: self.sum, idle: self.idle, ours: self.ours }
     }
 
     /// It is `time` now on the attached CPU.
@@ -164,8 +175,10 @@ impl<'a, 'l, S: Sink> Unstolen<'a, 'l, S> {
     fn take(&mut self, stolen: u64) {
         self.own.stolen = self.own.stolen.saturating_add(stolen);
         self.task.away = self.task.away.wrapping_add(stolen);
+        let ours = std::mem::take(&mut self.cpu.ours);
+        self.ours = self.ours.saturating_add(ours);
         let sum = if self.task.is_idling() { &mut self.idle } else { &mut self.sum };
-        *sum = sum.saturating_add(stolen);
+        *sum = sum.saturating_add(stolen.saturating_sub(ours));
     }
 
     /// A task without what was stolen from it; its frames are its own.
@@ -192,6 +205,8 @@ pub struct Taken {
     pub busy: u64,
     /// Off idling: nobody missed it.
     pub idle: u64,
+    /// Off all of them, by the tracer's own hypercalls; not in the others.
+    pub ours: u64,
 }
 
 impl<S: Sink> Sink for Unstolen<'_, '_, S> {
@@ -219,6 +234,7 @@ impl<S: Sink> Sink for Unstolen<'_, '_, S> {
                 // What was stolen before it came is not its loss.
                 self.cpu.stolen(task.in_since);
                 self.cpu.gaps.clear();
+                self.cpu.ours = 0;
                 self.cpu.current = Some(id);
             }
             self.step(time);
@@ -283,6 +299,7 @@ impl<S: Sink> Sink for Unstolen<'_, '_, S> {
         let mut before = from;
         if let Some(cpu) = self.cpus.get_mut(&task.cpu) {
             let stolen = cpu.stolen(to);
+            let ours = std::mem::take(&mut cpu.ours);
             let id = cpu.current.take();
             let gaps = std::mem::take(&mut cpu.gaps);
             if let Some(own) = id.and_then(|id| self.tasks.get_mut(id.index())) {
@@ -290,8 +307,9 @@ impl<S: Sink> Sink for Unstolen<'_, '_, S> {
                 if task.booting {
                     own.boot = own.stolen;
                 }
+                self.ours = self.ours.saturating_add(ours);
                 let sum = if task.is_idling() { &mut self.idle } else { &mut self.sum };
-                *sum = sum.saturating_add(stolen);
+                *sum = sum.saturating_add(stolen.saturating_sub(ours));
             }
             for (begin, end) in gaps {
                 if begin > before {

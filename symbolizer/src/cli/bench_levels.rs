@@ -7,9 +7,12 @@ use anyhow::{Context, bail};
 use early_ftrace_format::decode::Decoder;
 use early_ftrace_format::event::Event;
 use early_ftrace_format::mark::Mark;
+use early_ftrace_format::stream::Call;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use symbolizer::host::event::HostEvent;
+use symbolizer::host::file::HostFile;
 use symbolizer::trace_dir::TraceDir;
 
 /// Arguments of `symbolize bench-levels`.
@@ -20,6 +23,10 @@ pub struct Args {
     /// Sites of `irq_enter_rcu` and `irq_exit_rcu`: what is called between them is an interrupt's
     #[arg(long, num_args = 2, value_names = ["ENTER", "EXIT"], value_parser = clap::value_parser!(u64))]
     irq: Option<Vec<u64>>,
+    /// Sites of functions whose calls, and all calls in them, are counted apart from pid 1's others: what they do hangs
+    /// on when interrupts and other tasks come
+    #[arg(long, num_args = 1.., value_parser = clap::value_parser!(u64))]
+    apart: Vec<u64>,
 }
 
 /// What one phase has.
@@ -31,6 +38,8 @@ struct Between {
     /// Calls by site: of all tasks, and of pid 1 outside of interrupts.
     calls: BTreeMap<u64, u64>,
     first: BTreeMap<u64, u64>,
+    /// Of the latter, those outside of the functions that are counted apart.
+    steady: BTreeMap<u64, u64>,
 }
 
 /// A task, as far as interrupts go.
@@ -38,6 +47,8 @@ struct Between {
 struct Task {
     open: Vec<u64>,
     interrupts: u32,
+    /// Open calls of functions that are counted apart.
+    apart: u32,
 }
 
 /// Prints it.
@@ -71,18 +82,25 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
                     Event::Entry { site, .. } | Event::Leaf { site, .. } => {
                         *between.calls.entry(site).or_default() += 1;
                         task.interrupts += u32::from(site == enter);
+                        let apart = args.apart.contains(&site);
                         if pid == Some(1) && task.interrupts == 0 {
                             *between.first.entry(site).or_default() += 1;
+                            if !apart && task.apart == 0 {
+                                *between.steady.entry(site).or_default() += 1;
+                            }
                         }
                         if matches!(event, Event::Entry { .. }) {
+                            task.apart += u32::from(apart);
                             task.open.push(site);
                         } else {
                             task.interrupts = task.interrupts.saturating_sub(u32::from(site == leave));
                         }
                     }
                     Event::Exit { .. } => {
-                        let done = task.open.pop() == Some(leave);
-                        task.interrupts = task.interrupts.saturating_sub(u32::from(done));
+                        let site = task.open.pop();
+                        task.interrupts = task.interrupts.saturating_sub(u32::from(site == Some(leave)));
+                        let apart = site.is_some_and(|site| args.apart.contains(&site));
+                        task.apart = task.apart.saturating_sub(u32::from(apart));
                     }
                     Event::Switch { pid: next, .. } => {
                         tasks.insert(pid.unwrap_or(0), task);
@@ -122,16 +140,42 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         .filter(|(_, between)| between.words > 0)
         .map(|(number, between)| {
             let value = json!({"began": between.began, "events": between.events, "words": between.words,
-                "calls": list(&between.calls), "first": list(&between.first)});
+                "calls": list(&between.calls), "first": list(&between.first), "steady": list(&between.steady)});
             (name(number).to_owned(), value)
         })
         .collect();
     anstream::println!(
         "{}",
         json!({"phases": phases, "initcalls": initcalls,
-        "options": String::from_utf8_lossy(&options), "problems": problems, "tsc_khz": trace.meta().tsc_khz})
+        "options": String::from_utf8_lossy(&options), "problems": problems, "tsc_khz": trace.meta().tsc_khz,
+        "own_hypercalls": own_hypercalls(&args.trace)?})
     );
     Ok(0)
+}
+
+/// What the host has seen of the tracer's own hypercalls, in its ticks: how many there were, for how long the guest was
+/// left for them; of those that followed another one within a frame, how many, and how long the guest had run between.
+fn own_hypercalls(trace: &std::path::Path) -> anyhow::Result<Value> {
+    let Some(file) = HostFile::open(trace)? else { return Ok(Value::Null) };
+    let (mut calls, mut host, mut behind, mut guest) = (0u64, 0u64, 0u64, 0u64);
+    for vcpu in file.vcpus() {
+        let mut before = None;
+        for event in file.events(vcpu) {
+            let HostEvent::Exit(exit) = event else { continue };
+            let Some(call) = exit.hypercall.and_then(|call| Call::read(call.number)) else {
+                before = None;
+                continue;
+            };
+            calls += 1;
+            host = host.saturating_add(exit.length);
+            if let Some(end) = before.filter(|_| !call.first) {
+                behind += 1;
+                guest = guest.saturating_add(exit.time.saturating_sub(end));
+            }
+            before = Some(exit.time.saturating_add(exit.length));
+        }
+    }
+    Ok(json!({"calls": calls, "host": host, "behind": behind, "guest": guest}))
 }
 
 fn name(number: usize) -> &'static str {

@@ -11,6 +11,9 @@ pub const VMX: u32 = 1;
 /// SVM.
 pub const SVM: u32 = 2;
 
+/// Either, by one of the tracer's own hypercalls. KVM has no such number.
+pub const OURS: u32 = 0x4546;
+
 /// In order.
 const SVM_NAMES: &[(u32, &str)] = &[
     (0x000, "read_cr0"),
@@ -191,6 +194,7 @@ pub fn name(reason: Reason) -> String {
     let (names, code) = match reason.isa {
         VMX => (VMX_NAMES, reason.code & BASIC),
         SVM => (SVM_NAMES, reason.code),
+        OURS => return "own hypercall".to_owned(),
         _ => (&[][..], reason.code),
     };
     let known = names.binary_search_by_key(&code, |known| known.0).ok().and_then(|index| names.get(index));

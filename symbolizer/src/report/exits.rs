@@ -102,6 +102,13 @@ impl ExitReport {
         ExitReport { all, reasons, functions, unplaced, scaled, left_out, lost, clocks, taken }
     }
 
+    /// Exits that the tracer's own hypercalls are.
+    fn ours(&self) -> Sums {
+        let mut all = Sums::default();
+        self.reasons.iter().filter(|(reason, _)| reason.is_ours()).for_each(|(_, sums)| all.add(sums));
+        all
+    }
+
     /// How well the host's times are known, in words.
     fn clock(&self, clock: Clock) -> String {
         let Some(worst) = self.clocks.iter().map(|known| known.1).max() else {
@@ -127,6 +134,14 @@ impl ExitReport {
     /// What must be known to read the tables.
     fn remarks(&self, clock: Clock) -> Vec<String> {
         let mut lines = vec![self.clock(clock)];
+        if let Some(Taken { ours: 1.., .. }) = self.taken {
+            let sums = self.ours();
+            lines.push(format!(
+                "{} exits are the tracer's own hypercalls; their {} are taken off all self and total times",
+                count(sums.exits),
+                clock.show(self.taken.unwrap_or_default().ours)
+            ));
+        }
         match self.taken {
             Some(Taken { busy, .. }) if busy > 0 => lines.push(format!(
                 "{} in which the host gave the CPU to others are taken off all self and total times",
@@ -226,6 +241,9 @@ pub struct ExitsJson<'a> {
     events_lost: u64,
     gaps: u64,
     stolen_taken_off: bool,
+    own_hypercalls: u64,
+    own_hypercalls_taken_off_ns: Option<u64>,
+    own_hypercalls_taken_off_ticks: u64,
     clocks: Vec<ClockJson>,
     reasons: Vec<ReasonJson>,
     functions: Vec<RowJson<'a>>,
@@ -300,6 +318,7 @@ pub fn json<'a>(report: &'a Report<'_>, top: Option<usize>) -> Option<ExitsJson<
         let isa = match reason.isa {
             reasons::VMX => "vmx",
             reasons::SVM => "svm",
+            reasons::OURS => "own",
             _ => "unknown",
         };
         ReasonJson { name: reasons::name(*reason), isa, code: reason.code, sums: sums(of) }
@@ -317,6 +336,9 @@ pub fn json<'a>(report: &'a Report<'_>, top: Option<usize>) -> Option<ExitsJson<
         events_lost: exits.lost.0,
         gaps: exits.lost.1,
         stolen_taken_off: exits.taken.is_some(),
+        own_hypercalls: exits.ours().exits,
+        own_hypercalls_taken_off_ns: clock.ns(exits.taken.unwrap_or_default().ours),
+        own_hypercalls_taken_off_ticks: exits.taken.unwrap_or_default().ours,
         clocks: exits.clocks.iter().map(known).collect(),
         reasons: exits.reasons.iter().map(reason).collect(),
         functions: exits.functions.iter().take(top.unwrap_or(usize::MAX)).map(row).collect(),

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -102,15 +102,24 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
 impl Bench {
     /// A boot with these words on its command line.
     fn level(&self, name: &str, words: &str) -> Result<Boot> {
-        self.boot_icount(&format!("level-{name}"), &[], words)
+        self.boot_icount(&format!("level-{name}"), &[], words, &[], &[])
     }
 
-    /// The same, recorded with these arguments.
-    pub(super) fn boot_icount(&self, name: &str, arguments: &[&str], words: &str) -> Result<Boot> {
+    /// The same, recorded with these arguments, on a machine with more devices; pid 1's calls in the functions of
+    /// `apart` are told apart.
+    pub(super) fn boot_icount(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        words: &str,
+        devices: &[String],
+        apart: &[&str],
+    ) -> Result<Boot> {
         self.steps.step(format_args!("boot: {name}"));
         let (out, trace) = (self.directory.join(format!("{name}.json")), self.directory.join(name));
         recording::clear(&trace)?;
-        let machine = self.machine(&out)?.icount();
+        let mut machine = self.machine(&out)?.icount();
+        machine.extra.extend(devices.iter().map(std::ffi::OsString::from));
         let line = format!("{COMMAND_LINE} {words}");
         let mut record = Command::new(&self.symbolize);
         record.arg("record").args(arguments).arg("--vmlinux").arg(&self.vmlinux).arg("-o").arg(&trace);
@@ -124,26 +133,37 @@ impl Bench {
         let region = number(&meta, "/region/virt")?;
         let counts = Counts::read(&out)?;
         let counted = counts.instructions_with(region..region + number(&meta, "/region/size")?)?;
-        let mut between = std::process::Command::new(&self.symbolize);
-        between.arg("bench-levels").arg(&trace);
-        if let Some([enter, leave]) = self.interrupts() {
-            between.args(["--irq", &enter.to_string(), &leave.to_string()]);
-        }
         let events = number(&meta, "/totals/events")?;
-        let between = if words == "hypergraph=off" { Value::Null } else { recording::json(&mut between)? };
+        let between = if words == "hypergraph=off" { Value::Null } else { self.between(&trace, apart)? };
         let (bytes, instructions) = (size_of_directory(&trace)?, counted.kernel + counted.hook);
         Ok(Boot { bytes, instructions, events, between, meta, trace, counts })
     }
 
+    /// What `symbolize bench-levels` prints of a trace; pid 1's calls in the functions of `apart` are told apart.
+    pub(super) fn between(&self, trace: &Path, apart: &[&str]) -> Result<Value> {
+        let mut between = Command::new(&self.symbolize);
+        between.arg("bench-levels").arg(trace);
+        if let Some([enter, leave]) = self.interrupts() {
+            between.args(["--irq", &enter.to_string(), &leave.to_string()]);
+        }
+        let apart: Vec<String> = apart.iter().filter_map(|name| Some(self.site(name)?.to_string())).collect();
+        if !apart.is_empty() {
+            between.arg("--apart").args(apart);
+        }
+        recording::json(&mut between)
+    }
+
     /// Sites of `irq_enter_rcu` and `irq_exit_rcu`, as the hook sees them.
     fn interrupts(&self) -> Option<[u64; 2]> {
+        Some([self.site("irq_enter_rcu")?, self.site("irq_exit_rcu")?])
+    }
+
+    /// The site of a function, as the hook sees it.
+    fn site(&self, name: &str) -> Option<u64> {
         let functions = self.image.functions();
-        let site = |name: &str| {
-            let (&address, _) = functions.iter().find(|(_, names)| names.iter().any(|n| n == name))?;
-            // The call is the first instruction, or comes after endbr64.
-            [address, address + 4].into_iter().find(|at| self.witness.sites.binary_search(at).is_ok()).map(|at| at + 5)
-        };
-        Some([site("irq_enter_rcu")?, site("irq_exit_rcu")?])
+        let (&address, _) = functions.iter().find(|(_, names)| names.iter().any(|n| n == name))?;
+        // The call is the first instruction, or comes after endbr64.
+        [address, address + 4].into_iter().find(|at| self.witness.sites.binary_search(at).is_ok()).map(|at| at + 5)
     }
 
     /// The same boot's initcalls by our marks and by the kernel's `initcall_debug`: a table, and JSON.
@@ -204,7 +224,7 @@ impl Bench {
 
 /// Calls of the level in the filtered trace and in how many it differs from the whole trace; the same for
 /// pid 1 outside of interrupts.
-pub(super) fn compare(full: &Value, filtered: &Value, level: &str) -> Result<[u64; 4]> {
+fn compare(full: &Value, filtered: &Value, level: &str) -> Result<[u64; 4]> {
     let calls = |trace: &Value, which: &str| -> Result<BTreeMap<u64, u64>> {
         let list = trace.pointer(&format!("/phases/{level}/{which}")).and_then(Value::as_array);
         list.map_or(Ok(BTreeMap::new()), |list| {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! The loop of a recording by hypercalls: read the host's events, put them together, give ours to the trace, keep the
-//! others beside it. In: a [`Recorder`], a [`stream::Recorder`], and a function that says when to end. Out: a finished trace with
-//! its `host.eft`. Never here: processes, signals, printing.
+//! others beside it, and of ours that they happened. In: a [`Recorder`], a [`stream::Recorder`], and a function that says
+//! when to end. Out: a finished trace with its `host.eft`. Never here: processes, signals, printing.
 
 use super::record::Seen;
 use super::{Counts, Recorder};
@@ -11,7 +11,7 @@ use crate::capture::stream;
 use crate::host::HostError;
 use crate::host::aggregate::{self, Aggregator, NO_EXIT};
 use crate::host::clock::Clock;
-use crate::host::event::HostEvent;
+use crate::host::event::{Exit, HostEvent, Hypercall};
 use crate::host::file::Writer;
 use crate::trace_dir::{Ended, Meta, TraceError};
 use early_ftrace_format::stream::Call;
@@ -161,7 +161,8 @@ impl Sorter {
             return;
         }
         let taken = match self.ours(&event) {
-            Ok(true) => Ok(()),
+            // That it happened, and how long it took; its words are in the trace.
+            Ok(true) => without_words(event).map_or(Ok(()), |event| self.keep(event).map_err(CaptureError::from)),
             Ok(false) => self.keep(event).map_err(CaptureError::from),
             Err(error) => Err(error.into()),
         };
@@ -205,4 +206,11 @@ impl Sorter {
             }
         }
     }
+}
+
+/// What is kept of an exit by which words came, if it is known.
+fn without_words(event: HostEvent) -> Option<HostEvent> {
+    let HostEvent::Exit(exit) = event else { return Some(event) };
+    let hypercall = exit.hypercall.map(|call| Hypercall { args: [0; 4], ..call });
+    (exit.isa != NO_EXIT).then_some(HostEvent::Exit(Exit { hypercall, ..exit }))
 }

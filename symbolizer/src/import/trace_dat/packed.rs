@@ -226,7 +226,6 @@ mod tests {
         }
     }
 
-
     /// Debian's trace-cmd packs with zstd only; one that was built with zlib packs with that.
     #[test]
     fn what_each_packs_is_unpacked_to_its_size_and_not_beyond() {

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//! Hypercalls, for the table of channels: a Linux as guest of real KVM in the test bed, packed by four words, two and one,
+//! and once by RAM. In: a kernel. Out: rows, and the table's text. Never here: the other channels.
+//!
+//! The test bed runs under icount: its time stamp counter, and so its guest's, counts the instructions of all that runs
+//! there. The guest traces the levels early to core. Guest instructions are those between two hypercalls of a frame, times
+//! hypercalls per event: what sending adds to the way by RAM. The host's are those from an exit to the entry behind
+//! it, KVM's tracepoints and our recorder's in them.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use super::super::Bench;
+use super::{APART, Same};
+use crate::recording::{self, number};
+use crate::testbed::Testbed;
+
+/// What is booted: the name, the channel, and the words of a hypercall.
+const BOOTS: [(&str, &str, u32); 4] =
+    [("L2 ram", "ram", 0), ("pack:4", "hypercall", 4), ("pack:2", "hypercall", 2), ("pack:1", "hypercall", 1)];
+
+/// The phases that are traced.
+const PHASES: [&str; 4] = ["early", "smp", "pure", "core"];
+
+/// Four boots of two kernels, one in the other, each instruction of which is counted.
+const LIMIT: Duration = Duration::from_secs(1800);
+
+fn script() -> String {
+    let boot = |(name, channel, pack): &(&str, &str, u32)| {
+        let pack = if *pack == 0 { String::new() } else { format!(",pack:{pack}") };
+        let out = name.replace([' ', ':'], "-");
+        format!(
+            "./symbolize record --channel {channel} --vmlinux vmlinux --initrd initrd -o /out/{out} --append \
+             \"console=ttyS0 panic=-1 quiet no_timer_check tsc=reliable hypergraph=filter:early-core{pack}\" -- \
+             qemu-system-x86_64 -M q35 -accel kvm -cpu host -m 512M -nodefaults -display none -serial stdio -no-reboot \
+             < /dev/null || exit 1\n"
+        )
+    };
+    BOOTS.iter().map(boot).collect()
+}
+
+/// Boots, and measures.
+///
+/// # Errors
+/// When a boot or a program fails.
+pub(super) fn measure(bench: &Bench) -> Result<(Vec<Value>, String)> {
+    let directory = bench.directory.join("hypercalls");
+    recording::clear(&directory)?;
+    std::fs::create_dir_all(&directory)?;
+    let slim = directory.join("vmlinux");
+    slimmed(&bench.vmlinux, &slim)?;
+    let bed = Testbed::new(&bench.steps)?.with_qemu()?.with_icount();
+    bench.steps.step("hypercalls: four boots in the test bed");
+    let files = [("vmlinux", &*slim), ("initrd", &*bench.initrd), ("symbolize", &*bench.symbolize)];
+    let output = bed.run(&script(), &files, LIMIT)?;
+    for (name, bytes) in &output.files {
+        let path = directory.join(name);
+        std::fs::create_dir_all(path.parent().context("no directory")?)?;
+        std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let mut table = format!(
+        "{:<12}{:>12}{:>14}{:>12}{:>12}{:>12}{:>8}{:>12}{:>10}\n",
+        "under KVM", "events", "bytes through", "exits/1000", "insns/event", "host's", "lost", "calls", "differ"
+    );
+    let (mut rows, mut remarks, mut first) = (Vec::new(), String::new(), None);
+    for (name, _, _) in BOOTS {
+        let trace = directory.join(name.replace([' ', ':'], "-"));
+        let (row, between) = row(bench, name, &trace)?;
+        let same = Same::of(first.as_ref().unwrap_or(&between), &between, &PHASES)?;
+        let _ = write!(remarks, "{}", bench.remark(name, &same));
+        let mut row = row;
+        row["calls_compared"] = json!(same.calls);
+        row["calls_differ"] = json!(same.differ);
+        row["calls_apart"] = json!(same.apart);
+        row["calls_apart_differ"] = json!(same.apart_differ);
+        let figure = |at: &str| row[at].as_f64().unwrap_or_default();
+        let _ = writeln!(
+            table,
+            "{name:<12}{:>12}{:>14}{:>12.1}{:>12.2}{:>12.1}{:>8}{:>12}{:>10}",
+            figure("events"),
+            figure("bytes"),
+            figure("exits_per_1000_events"),
+            figure("instructions_per_event"),
+            figure("host_instructions_per_event"),
+            figure("lost"),
+            same.calls,
+            same.differ
+        );
+        rows.push(row);
+        first = first.or(Some(between));
+    }
+    let _ = writeln!(
+        table,
+        "levels early to core of an L2; insns/event: what sending takes beyond the way by RAM; host's: instructions of the \
+         host, its tracepoints and the recorder among them; differ: from L2 by RAM.\n{remarks}"
+    );
+    Ok((rows, table))
+}
+
+/// One boot's figures, and what `symbolize bench-levels` prints of it.
+fn row(bench: &Bench, name: &str, trace: &Path) -> Result<(Value, Value)> {
+    let meta = recording::meta(trace)?;
+    let (events, words) = (number(&meta, "/totals/events")?, number(&meta, "/totals/words")?);
+    if events == 0 {
+        bail!("{name}: the trace has no events");
+    }
+    let between = bench.between(trace, APART)?;
+    let own = &between["own_hypercalls"];
+    let of = |at: &str| if own.is_null() { Ok(0) } else { number(own, at) };
+    let (calls, host, behind, guest) = (of("/calls")?, of("/host")?, of("/behind")?, of("/guest")?);
+    let per_event = |value: f64| value / events as f64;
+    let sending = if behind == 0 { 0.0 } else { guest as f64 / behind as f64 };
+    let row = json!({
+        "channel": name, "events": events, "bytes": words * 8, "lost": number(&meta, "/totals/lost")?,
+        "hypercalls": calls, "exits_per_1000_events": per_event(calls as f64) * 1000.0,
+        "instructions_per_event": per_event(sending * calls as f64),
+        "instructions_between_hypercalls": sending, "host_instructions_per_event": per_event(host as f64),
+    });
+    Ok((row, between))
+}
+
+/// A kernel as a host without debug information has it: with symbols and BTF.
+fn slimmed(vmlinux: &Path, to: &Path) -> Result<()> {
+    let mut strip = Command::new("objcopy");
+    strip.args(["--remove-section=.debug_*", "--remove-section=.rela*"]).arg(vmlinux).arg(to);
+    let status = strip.status().context("cannot run objcopy")?;
+    if !status.success() {
+        bail!("objcopy {}: {status}; its message is above", vmlinux.display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_boot_has_its_own_directory_and_words() {
+        let script = script();
+        let lines: Vec<&str> = script.lines().collect();
+        assert_eq!(lines.len(), BOOTS.len());
+        assert!(lines[0].contains("-o /out/L2-ram ") && !lines[0].contains("pack"), "{}", lines[0]);
+        assert!(lines[3].contains("-o /out/pack-1 ") && lines[3].contains("early-core,pack:1\""), "{}", lines[3]);
+    }
+}
