@@ -120,6 +120,9 @@ fn change_chunk(weight: u64) -> bool {
             frames::closed(control);
         }
         let number = produced.load(Ordering::Relaxed);
+        if !has_room(control, number) {
+            frames::again(control);
+        }
         if !has_room(control, number) && !wait_for_room(control, number) {
             add_lost(weight);
             // SAFETY: as above.

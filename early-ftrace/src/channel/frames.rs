@@ -64,13 +64,8 @@ impl Frame {
     }
 
     /// Words with the head.
-    pub fn len(&self) -> usize {
+    pub fn words(&self) -> usize {
         1 + self.first.1 + self.zeros + self.second.1
-    }
-
-    /// Whether there are none: never.
-    pub fn is_empty(&self) -> bool {
-        false
     }
 
     /// Word `index`; 0 behind the end.
@@ -99,6 +94,14 @@ impl Frame {
 /// A chunk was closed on this CPU. Sends what can be sent.
 pub fn closed(control: *mut CpuControl) {
     if is_stream() {
+        send_closed(control, false);
+    }
+}
+
+/// This CPU's ring is full, as the port was another's for too long. Tries again, if it is free now.
+#[cold]
+pub fn again(control: *mut CpuControl) {
+    if is(Channel::Port) && port::is_free() {
         send_closed(control, false);
     }
 }

@@ -101,7 +101,7 @@ pub fn send(frame: &Frame) -> bool {
     // SAFETY: header fields that do not change once the channel is chosen.
     let (pack, rip) = unsafe { ((*header()).pack as usize, (*header()).hypercall_rip) };
     let amd = (rip == (&raw const eft_vmmcall).addr() as u64) as u32;
-    let (mut at, length) = (0, frame.len());
+    let (mut at, length) = (0, frame.words());
     while at < length {
         let left = length - at;
         let words = if pack == 0 || pack > left { left.min(MOST_WORDS) } else { pack };

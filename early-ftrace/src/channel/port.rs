@@ -38,6 +38,11 @@ fn lock() -> &'static AtomicU32 {
     unsafe { AtomicU32::from_ptr((facts::header() + (*header()).guest_off as usize + LOCK_OFFSET) as *mut u32) }
 }
 
+/// Whether nobody writes to the port now.
+pub fn is_free() -> bool {
+    lock().load(Ordering::Relaxed) == 0
+}
+
 /// Takes the lock for this CPU; false if another one holds it.
 fn acquire() -> bool {
     let mine = cpu().wrapping_add(1);
