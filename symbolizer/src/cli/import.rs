@@ -148,8 +148,8 @@ fn tell(notes: &Notes, summary: &Summary) {
     }
     if summary.borrowed > 0 {
         anstream::eprintln!(
-            "warning: the threads of --threads set no offset of the time stamp counter before their first exit: {} that \
-             others set are taken for theirs, and the guest's times are wrong if another guest's are among them",
+            "warning: the threads of --threads set no offset of the time stamp counter before their first exit: {} \
+             that others set are taken for theirs, and times are wrong if another guest's are among them",
             summary.borrowed
         );
     }

@@ -92,9 +92,9 @@ pub fn run(
 
 /// Whose events are wanted.
 ///
-/// An offset may be set by the thread that made the vCPU, which is none of the vCPUs', or by another guest's, whose vCPUs
-/// have the same numbers. So: what a listed thread sets is taken. What others set waits until the first exit of a listed
-/// thread; it is taken then if no listed thread has set any, and nothing behind that.
+/// An offset may be set by the thread that made the vCPU, which is none of the vCPUs', or by another guest's, whose
+/// vCPUs have the same numbers. So: what a listed thread sets is taken. What others set waits until the first exit of a
+/// listed thread; it is taken then if no listed thread has set any, and nothing behind that.
 struct Chosen<'a> {
     threads: &'a [u32],
     /// Offsets of others; none once it is decided.

@@ -22,8 +22,8 @@ const HEAD: u64 = 4096;
 /// Most values of one event.
 const MOST_VALUES: u32 = 1 << 16;
 
-/// Most values for each bit of a file, beside those of one event: what has no bits (a struct without fields, an array of
-/// none) costs time too.
+/// Most values for each bit of a file, beside those of one event: what has no bits (a struct without fields, an array
+/// of none) costs time too.
 const VALUES_PER_BIT: u64 = 4;
 
 /// So many names are looked through for the price of a value.
@@ -219,9 +219,9 @@ impl Packets {
         Lost { time: self.last, cpu: self.cpu, count }
     }
 
-    /// Opens the next packet; whether others are missing before it. What was discarded is another thing: LTTng writes how
-    /// much when it closes a packet (client_buffer_end in lttng-modules' lttng-ring-buffer-client.h), so one more there
-    /// was lost behind this packet's events.
+    /// Opens the next packet; whether others are missing before it. What was discarded is another thing: LTTng writes
+    /// how much when it closes a packet (client_buffer_end in lttng-modules' lttng-ring-buffer-client.h), so one more
+    /// there was lost behind this packet's events.
     fn turn(&mut self) -> Result<Option<Lost>, ImportError> {
         let start = self.at;
         let broken = |what: &str| ImportError::damaged(self.input.path(), start, what);

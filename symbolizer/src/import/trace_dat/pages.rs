@@ -206,8 +206,8 @@ impl Stream for Pages {
                 None => {
                     let (path, cpu, offset) = (self.source.path().display(), self.cpu, self.offset);
                     notes.warn(format!(
-                        "{path}: the page of CPU {cpu} at {offset:#x} is damaged from its byte {at} on; the rest of it is \
-                         left out"
+                        "{path}: the page of CPU {cpu} at {offset:#x} is damaged from its byte {at} on; the rest is left \
+                         out"
                     ));
                     self.at = self.end;
                     return Some(self.lost(None));
