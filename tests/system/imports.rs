@@ -139,9 +139,10 @@ fn perf(file: &[u8]) -> Vec<Line> {
             _ => named(name),
         };
         Line {
-            time: number(seconds) * 1_000_000_000 + number(nanoseconds.trim_start_matches('0').min(nanoseconds)),
+            time: number(seconds) * 1_000_000_000 + number(nanoseconds),
             cpu: cpu.parse().expect("a CPU's number"),
-            thread: who.rsplit(' ').next().and_then(|tid| tid.parse().ok()).expect("a thread's number"),
+            // -1: of a thread that is no more.
+            thread: who.rsplit(' ').next().and_then(|tid| tid.parse::<i32>().ok()).expect("a thread's number") as u32,
             what: what(event, field),
         }
     };
