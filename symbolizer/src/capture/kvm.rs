@@ -20,6 +20,7 @@ pub use error::KvmError;
 pub use record::{Seen, TRACEPOINTS};
 pub use recording::{Done, Recording};
 
+use crate::host::clock::Clock;
 use clock::{Pair, Ticks};
 use perf_event_open_sys::bindings as perf;
 use record::Layout;
@@ -45,6 +46,8 @@ pub struct Recorder {
     ticks: Ticks,
     /// The last time that was given.
     last: u64,
+    /// By how many ticks those so far may be wrong at most.
+    error: u64,
     waiting: Waiting,
     bytes: Vec<u8>,
     counts: Counts,
@@ -110,7 +113,7 @@ impl Recorder {
             }
         };
         let (waiting, bytes, counts) = (Waiting::default(), Vec::new(), Counts::default());
-        Ok(Recorder { layout, cpus, ticks, last: 0, waiting, bytes, counts })
+        Ok(Recorder { layout, cpus, ticks, last: 0, error: 0, waiting, bytes, counts })
     }
 
     /// So far.
@@ -121,6 +124,11 @@ impl Recorder {
     /// Whether the kernel says how its clock hangs on the time stamp counter; else both are read together.
     pub fn clock_is_described(&self) -> bool {
         matches!(self.ticks, Ticks::Described(_))
+    }
+
+    /// What the times are that were given so far.
+    pub fn clock(&self) -> Clock {
+        Clock::Ticks { error: self.error }
     }
 
     /// Reads all rings, and gives what was read the last time.
@@ -149,10 +157,11 @@ impl Recorder {
     }
 
     fn give(&mut self, all: bool, give: &mut impl FnMut(Seen)) {
-        let (ticks, last) = (self.ticks, &mut self.last);
+        let (ticks, last, error) = (self.ticks, &mut self.last, &mut self.error);
         let mut give = |seen: Seen| {
             // Where one straight line ends and the next begins, they differ by a few ticks.
             *last = (*last).max(ticks.of(seen.time()));
+            *error = (*error).max(ticks.error(seen.time()));
             give(seen.at(*last));
         };
         if all {
