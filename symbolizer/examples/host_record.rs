@@ -19,6 +19,7 @@ use symbolizer::capture::kvm::{RING, Recorder, Recording, Seen, Way};
 use symbolizer::capture::stream;
 use symbolizer::capture::vmm::{Vmm, Watch};
 use symbolizer::host::aggregate::Aggregator;
+use symbolizer::host::clock::Clock;
 use symbolizer::host::event::HostEvent;
 use symbolizer::trace_dir::{Existing, Meta};
 
@@ -78,10 +79,14 @@ fn main() -> anyhow::Result<()> {
         return Err(error.into());
     }
     let (found, made) = (recorder.counts(), aggregator.counts());
+    let clock_error = match recorder.clock() {
+        Clock::Ticks { error } => error,
+        _ => 0,
+    };
     let summary = serde_json::json!({
         "events": found.events, "bytes": found.bytes, "lost": found.lost, "strange": found.strange,
         "raw": made.raw, "out": made.out, "unpaired": made.unpaired, "backwards": backwards,
-        "described": recorder.clock_is_described(), "success": ended.is_some_and(|status| status.success()),
+        "described": recorder.clock_is_described(), "clock_error": clock_error, "success": ended.is_some_and(|status| status.success()),
     });
     writeln!(out, "{summary}")?;
     out.flush()?;

@@ -54,7 +54,8 @@ fn readings_of_the_guests_clock_lie_between_the_hosts_times() {
     write(dir.path(), &found);
     let all = axes(&HostFile::open(dir.path()).expect("readable").expect("there"), None);
     let axis = all.by_vcpu.get(&0).expect("of the one virtual CPU");
-    assert_eq!(axis.how(), How::Offset);
+    assert_eq!((axis.how(), axis.error()), (How::Offset, found.count("clock_error")));
+    assert!(axis.error() > 0, "times are made of nanoseconds");
     let offset = found.offsets.last().expect("told by KVM").1;
     assert!(offset != 0 && found.offsets.iter().all(|told| told.0 == 0), "{:?}", found.offsets);
     for reading in &readings {
@@ -63,14 +64,14 @@ fn readings_of_the_guests_clock_lie_between_the_hosts_times() {
 
     // Without that: a corridor through every second one encloses the others within its own bound, and so is no further
     // from the offset than that.
-    let mut corridor = Corridor::new(1.0).expect("a rate");
+    let mut corridor = Corridor::new(1.0).expect("a rate").with_slack(axis.error());
     for reading in readings.iter().step_by(2) {
         corridor.at_most(reading.entered, reading.guest);
         corridor.at_least(reading.left, reading.guest);
     }
     assert_eq!(corridor.refused(), 0);
     let (first, last) = (readings[0].entered, readings[readings.len() - 1].left);
-    let estimated = Axis::of_corridor(Clock::Tsc, &corridor, first, last).expect("bounds on both sides");
+    let estimated = Axis::of_corridor(clock(&found), &corridor, first, last).expect("bounds on both sides");
     for reading in &readings {
         assert!(reading.is_enclosed(&estimated, estimated.error()), "{reading:?}: +-{}", estimated.error());
         let [by_offset, by_bounds] = [axis, &estimated].map(|axis| axis.guest(reading.left).expect("on the axis"));
@@ -86,6 +87,11 @@ fn readings_of_the_guests_clock_lie_between_the_hosts_times() {
         };
         assert!(readings.iter().any(|reading| wrong(&reading)), "moved by {}", moved.cast_signed());
     }
+}
+
+/// What the recorder's times are.
+fn clock(found: &kvm::Found) -> Clock {
+    Clock::Ticks { error: found.count("clock_error") }
 }
 
 /// Writes what was recorded as `host.eft`, with the clock that the recorder gives its times.
@@ -116,6 +122,6 @@ fn write(dir: &std::path::Path, found: &kvm::Found) {
             hypercall,
         })
     }));
-    let mut writer = Writer::create(dir, &Clock::Tsc).expect("a new file");
+    let mut writer = Writer::create(dir, &clock(found)).expect("a new file");
     events.iter().try_for_each(|event| writer.push(event)).and_then(|()| writer.finish()).expect("room for it");
 }

@@ -24,6 +24,7 @@ pub use error::KvmError;
 pub use record::{Seen, TRACEPOINTS};
 pub use recording::{Done, Recording};
 
+use crate::host::clock::Clock;
 use bpf::Bpf;
 use clock::{Pair, Ticks};
 use perf_event_open_sys::bindings as perf;
@@ -66,6 +67,8 @@ pub struct Recorder {
     ticks: Ticks,
     /// The last time that was given.
     last: u64,
+    /// By how many ticks those so far may be wrong at most.
+    error: u64,
     waiting: Waiting,
     bytes: Vec<u8>,
     counts: Counts,
@@ -154,7 +157,7 @@ impl Recorder {
             }
         };
         let (waiting, bytes, counts) = (Waiting::default(), Vec::new(), Counts::default());
-        Ok(Recorder { layout, bpf, without_bpf, cpus, ticks, last: 0, waiting, bytes, counts })
+        Ok(Recorder { layout, bpf, without_bpf, cpus, ticks, last: 0, error: 0, waiting, bytes, counts })
     }
 
     /// So far.
@@ -177,6 +180,11 @@ impl Recorder {
         matches!(self.ticks, Ticks::Described(_))
     }
 
+    /// What the times are that were given so far.
+    pub fn clock(&self) -> Clock {
+        Clock::Ticks { error: self.error }
+    }
+
     /// Reads all rings, and gives what was read the last time.
     pub fn pass(&mut self, give: &mut impl FnMut(Seen)) {
         self.ticks.renew(ClockId::MonotonicRaw);
@@ -185,8 +193,9 @@ impl Recorder {
             self.bytes.clear();
             cpu.ring.take(&mut self.bytes);
             self.counts.bytes += self.bytes.len() as u64;
-            let (waiting, counts) = (&mut self.waiting, &mut self.counts);
+            let (waiting, counts, error) = (&mut self.waiting, &mut self.counts, &mut self.error);
             let strange = self.layout.read_all(&self.bytes, |seen| {
+                *error = (*error).max(ticks.error(seen.time()));
                 let seen = seen.at(ticks.of(seen.time()));
                 if let Seen::Lost { .. } = seen {
                     // They are missing since the event before.
@@ -204,6 +213,7 @@ impl Recorder {
                 counts.count(&seen);
                 waiting.push(seen);
             });
+            self.error = self.error.max(bpf.error());
             self.counts.bytes += bytes;
             self.counts.strange += strange;
         }

@@ -35,11 +35,12 @@ const SCALED: u64 = 2;
 pub fn axes(file: &HostFile, khz: Option<u64>) -> Axes {
     let mut axes = Axes { scaled: scaled(file.clock(), khz), ..Axes::default() };
     let rate = match file.clock() {
-        Clock::Tsc => Some(1.0),
+        Clock::Tsc | Clock::Ticks { .. } => Some(1.0),
         Clock::Ns { .. } => khz.map(|khz| khz as f64 / 1e6),
     };
     for vcpu in file.vcpus() {
-        let mut bounds = rate.and_then(Corridor::new).map(Bounds::new);
+        let mut bounds =
+            rate.and_then(Corridor::new).map(|corridor| Bounds::new(corridor.with_slack(file.clock().made())));
         let (mut offsets, mut exits, mut early) = (Offsets::default(), 0, 0);
         let mut span: Option<(u64, u64)> = None;
         let mut events = file.events(vcpu);

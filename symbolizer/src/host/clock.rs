@@ -10,6 +10,11 @@ use super::corridor::Corridor;
 pub enum Clock {
     /// The host's time stamp counter (trace-cmd's `x86-tsc`).
     Tsc,
+    /// The same, as the recorder has made it of another clock.
+    Ticks {
+        /// By how many ticks it may be wrong at most.
+        error: u64,
+    },
     /// Nanoseconds of perf's or ftrace's clock.
     Ns {
         /// How perf makes them of the host's time stamp counter, where the recorder knows.
@@ -51,7 +56,7 @@ impl Clock {
     /// The host's time stamp counter at a time, if that can be told.
     pub fn ticks(self, time: u64) -> Option<u64> {
         match self {
-            Clock::Tsc => Some(time),
+            Clock::Tsc | Clock::Ticks { .. } => Some(time),
             Clock::Ns { conversion } => conversion?.ticks(time),
         }
     }
@@ -67,9 +72,18 @@ impl Clock {
         }
     }
 
-    /// By how many ticks [`Clock::ticks`] may be too early.
+    /// By how many ticks the recorder may be wrong.
+    pub(super) fn made(self) -> u64 {
+        match self {
+            Clock::Ticks { error } => error,
+            _ => 0,
+        }
+    }
+
+    /// By how many ticks [`Clock::ticks`] may be wrong.
     fn coarse(self) -> u64 {
         match self {
+            Clock::Ticks { error } => error,
             Clock::Ns { conversion: Some(conversion) } => conversion.coarse(),
             _ => 0,
         }
@@ -151,7 +165,7 @@ impl Axis {
         let (from, base, rate) = corridor.origin()?;
         let line = Line { from, base, rate, at: fit.at, slope: fit.slope };
         // What is lost in rounding to ticks, and of the fractions on the way.
-        let error = (fit.error.ceil() as u64).saturating_add(2);
+        let error = (fit.error.ceil() as u64).saturating_add(2).saturating_add(clock.made());
         Some(Axis { clock, offsets: Vec::new(), line: Some(line), how, error })
     }
 
@@ -221,6 +235,8 @@ mod tests {
             [None, Some(50), Some(149), Some(207), Some(1007)]
         );
         assert_eq!((axis.error(), axis.how()), (0, How::Offset));
+        let made = Axis::of_offsets(Clock::Ticks { error: 12 }, offsets.clone()).unwrap();
+        assert_eq!((made.guest(100), made.error()), (Some(50), 12), "what is wrong in the recorder's times is told");
         assert!(Axis::of_offsets(Clock::Ns { conversion: None }, offsets).is_none());
         assert!(Axis::of_offsets(Clock::Tsc, Offsets::default()).is_none());
     }

@@ -34,6 +34,8 @@ pub struct Corridor {
     /// Corners: ticks beside the nominal line at the origin, and [`SPAN`] later.
     corners: Vec<(f64, f64)>,
     sides: (bool, bool),
+    /// By how many ticks a bound may be wrong.
+    slack: f64,
     bounds: u64,
     refused: u64,
 }
@@ -55,7 +57,20 @@ impl Corridor {
     pub fn new(rate: f64) -> Option<Corridor> {
         let real = rate.is_finite() && rate > 1e-6 && rate < 1e6;
         let corners = Vec::new();
-        real.then_some(Corridor { rate, origin: None, corners, sides: (false, false), bounds: 0, refused: 0 })
+        real.then_some(Corridor {
+            rate,
+            origin: None,
+            corners,
+            sides: (false, false),
+            slack: 0.0,
+            bounds: 0,
+            refused: 0,
+        })
+    }
+
+    /// The same; each bound may be wrong by so many ticks, since the host's times are.
+    pub fn with_slack(self, ticks: u64) -> Corridor {
+        Corridor { slack: ticks as f64, ..self }
     }
 
     /// At `host` the guest's counter was at least `guest`.
@@ -95,7 +110,8 @@ impl Corridor {
         let time = host.wrapping_sub(from).cast_signed();
         let rest = guest.wrapping_sub(base).cast_signed().saturating_sub(nominal(time, self.rate)) as f64;
         let part = time as f64 / SPAN;
-        let over = |corner: &(f64, f64)| side * (corner.0 + (corner.1 - corner.0) * part - rest);
+        let slack = self.slack;
+        let over = |corner: &(f64, f64)| side * (corner.0 + (corner.1 - corner.0) * part - rest) + slack;
         if self.corners.iter().all(|corner| over(corner) >= 0.0) {
             return true;
         }
@@ -174,6 +190,31 @@ mod tests {
         let axis = Axis::of_corridor(Clock::Tsc, &corridor, 1000, 1000).unwrap();
         assert_eq!(axis.how(), How::Estimated { bounds: 3, refused: 1 });
         assert_eq!(axis.guest(1000), Some(5005));
+    }
+
+    #[test]
+    fn times_that_are_wrong_as_far_as_they_may_be_leave_the_error_a_bound() {
+        // The guest is 1,000,000 behind; the host's times are up to 30 ticks early or late, and the bounds tighter.
+        let (behind, error) = (1_000_000, 30u64);
+        let host = |n: u64| behind + 10_000 + n * 997;
+        let wrong = |n: u64| [30, -30, -30, 30, 7][n as usize % 5];
+        let fill = |mut corridor: Corridor| {
+            for n in 0..200 {
+                let seen = host(n).wrapping_add_signed(wrong(n));
+                corridor.at_least(seen, host(n) - behind - 5);
+                corridor.at_most(seen, host(n) - behind + 5);
+            }
+            corridor
+        };
+        assert!(fill(Corridor::new(1.0).unwrap()).refused() > 0, "no steady clock fits them as they are");
+        let corridor = fill(Corridor::new(1.0).unwrap().with_slack(error));
+        assert_eq!(corridor.refused(), 0);
+        let axis = Axis::of_corridor(Clock::Ticks { error }, &corridor, host(0), host(199)).unwrap();
+        for n in 0..200 {
+            let told = axis.guest(host(n).wrapping_add_signed(wrong(n))).unwrap();
+            assert!(told.abs_diff(host(n) - behind) <= axis.error(), "{told} +-{}", axis.error());
+        }
+        assert!(axis.error() < 4 * error, "{}", axis.error());
     }
 
     proptest! {

@@ -51,13 +51,13 @@ struct BlockHeader {
     lost: u64,
     /// Time of the first event; those of the records count from it.
     first: u64,
-    /// [`Conversion::zero`].
+    /// [`Conversion::zero`]; of [`Clock::Ticks`] the error.
     zero: u64,
     /// [`Conversion::mult`].
     mult: u32,
     /// [`Conversion::shift`].
     shift: u32,
-    /// 1: [`Clock::Tsc`], 2: [`Clock::Ns`] without a conversion, 3: with one.
+    /// 1: [`Clock::Tsc`], 2: [`Clock::Ns`] without a conversion, 3: with one, 4: [`Clock::Ticks`], as far as known then.
     clock: u32,
     /// The vCPU.
     vcpu: u32,
@@ -168,6 +168,7 @@ impl BlockHeader {
     fn set_clock(&mut self, clock: Clock) {
         (self.clock, self.zero, self.mult, self.shift) = match clock {
             Clock::Tsc => (1, 0, 0, 0),
+            Clock::Ticks { error } => (4, error, 0, 0),
             Clock::Ns { conversion: None } => (2, 0, 0, 0),
             Clock::Ns { conversion: Some(c) } => (3, c.zero, c.mult, u32::from(c.shift)),
         };
@@ -180,6 +181,7 @@ impl BlockHeader {
             1 => Some(Clock::Tsc),
             2 => Some(Clock::Ns { conversion: None }),
             3 => Some(Clock::Ns { conversion: Some(conversion()?) }),
+            4 => Some(Clock::Ticks { error: self.zero }),
             _ => None,
         }
     }
@@ -246,6 +248,11 @@ impl Writer {
         }
         let events = std::mem::take(waiting);
         self.block(vcpu, &events, 0)
+    }
+
+    /// What times of the blocks are that are written from here on. A reader takes the largest error of all.
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
     }
 
     /// The recorder has lost so many events.
@@ -319,9 +326,14 @@ impl HostFile {
             return Err(HostError::Unreadable { path, reason: "no block of host events in it can be read" });
         };
         found.clock = first.clock().unwrap_or(Clock::Tsc);
-        let clock = found.clock;
-        if found.blocks.iter().any(|(_, header)| header.clock() != Some(clock)) {
-            return Err(HostError::Unreadable { path, reason: "its blocks are of two clocks" });
+        for (_, header) in &found.blocks {
+            found.clock = match (found.clock, header.clock()) {
+                (Clock::Ticks { error }, Some(Clock::Ticks { error: other })) => {
+                    Clock::Ticks { error: error.max(other) }
+                }
+                (clock, Some(other)) if clock == other => clock,
+                _ => return Err(HostError::Unreadable { path, reason: "its blocks are of two clocks" }),
+            };
         }
         Ok(Some(found))
     }
@@ -556,7 +568,8 @@ mod tests {
     #[test]
     fn what_was_written_is_read_in_order_with_its_clock() {
         let conversion = Conversion { zero: 1, mult: 2, shift: 3 };
-        for clock in [Clock::Tsc, Clock::Ns { conversion: None }, Clock::Ns { conversion: Some(conversion) }] {
+        let others = [Clock::Ns { conversion: None }, Clock::Ns { conversion: Some(conversion) }];
+        for clock in [Clock::Tsc, Clock::Ticks { error: 77 }].into_iter().chain(others) {
             let (dir, events) = written(clock);
             let trace = read(dir.path()).unwrap().unwrap();
             assert_eq!((trace.clock, trace.lost), (clock, 4));

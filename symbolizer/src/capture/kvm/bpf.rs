@@ -40,6 +40,8 @@ pub struct Bpf {
     ticks: Ticks,
     /// End of the last record.
     last: u64,
+    /// By how many ticks times may be wrong.
+    error: u64,
     _files: Vec<OwnedFd>,
 }
 
@@ -91,16 +93,22 @@ impl Bpf {
         let first = Pair::of(ClockId::Monotonic);
         std::thread::sleep(std::time::Duration::from_millis(2));
         let ticks = Ticks::Paired(first, Pair::of(ClockId::Monotonic));
-        Ok(Bpf { ring, lost: counter, told: 0, ticks, last: 0, _files: files })
+        Ok(Bpf { ring, lost: counter, told: 0, ticks, last: 0, error: 0, _files: files })
+    }
+
+    /// By how many ticks the times that were given may be wrong at most.
+    pub fn error(&self) -> u64 {
+        self.error
     }
 
     /// What has come since the last time, in the order of the ends; the bytes of it in the ring, and records that made
     /// no sense.
     pub fn pass(&mut self, mut give: impl FnMut(Seen)) -> (u64, u64) {
         self.ticks.renew(ClockId::Monotonic);
-        let (ticks, last, mut strange) = (self.ticks, &mut self.last, 0);
+        let (ticks, last, error, mut strange) = (self.ticks, &mut self.last, &mut self.error, 0);
         let bytes = self.ring.take(|record| match exit(record, ticks) {
-            Some(exit) => {
+            Some((exit, began)) => {
+                *error = (*error).max(ticks.error(began));
                 *last = exit.time.saturating_add(exit.length);
                 give(Seen::Whole(exit));
             }
@@ -122,8 +130,8 @@ fn schedule(events: &Path, name: &str) -> Result<Format, KvmError> {
     Format::read(&text).map_err(|what| KvmError::Format { path, what })
 }
 
-/// A record as the programs have sent it.
-fn exit(record: &[u8], ticks: Ticks) -> Option<Exit> {
+/// A record as the programs have sent it, and when it began in nanoseconds.
+fn exit(record: &[u8], ticks: Ticks) -> Option<(Exit, u64)> {
     let long = |at: i16| {
         let bytes = record.get(usize::try_from(at).ok()?..)?.first_chunk()?;
         Some(u64::from_le_bytes(*bytes))
@@ -142,7 +150,7 @@ fn exit(record: &[u8], ticks: Ticks) -> Option<Exit> {
     };
     let (begin, length) = (long(at::TIME)?, long(at::LENGTH)?);
     let time = ticks.of(begin);
-    Some(Exit {
+    let exit = Exit {
         vcpu: short(at::VCPU)?,
         thread: short(at::TASK)?,
         cpus: (short(at::CPUS[0])?, short(at::CPUS[1])?),
@@ -153,7 +161,8 @@ fn exit(record: &[u8], ticks: Ticks) -> Option<Exit> {
         rip: long(at::RIP)?,
         info: [long(at::INFO[0])?, long(at::INFO[1])?],
         hypercall,
-    })
+    };
+    Some((exit, begin))
 }
 
 #[cfg(test)]
@@ -182,7 +191,7 @@ mod tests {
     #[test]
     fn a_record_is_an_exit_in_ticks() {
         // Three ticks a nanosecond.
-        let ticks = Ticks::Paired(Pair { ns: 0, tsc: 50 }, Pair { ns: 1_000, tsc: 3_050 });
+        let ticks = Ticks::Paired(Pair { ns: 0, tsc: 50, error: 0 }, Pair { ns: 1_000, tsc: 3_050, error: 0 });
         let expected = Exit {
             vcpu: 1,
             thread: 77,
@@ -195,9 +204,9 @@ mod tests {
             info: [0, 9],
             hypercall: None,
         };
-        assert_eq!(exit(&record(EXIT), ticks), Some(expected));
+        assert_eq!(exit(&record(EXIT), ticks).map(|(exit, _)| exit), Some(expected));
         let hypercall = Some(Hypercall { number: 1000, args: [0, 0, 0, u64::MAX] });
-        assert_eq!(exit(&record(CALL), ticks), Some(Exit { hypercall, ..expected }));
+        assert_eq!(exit(&record(CALL), ticks).map(|(exit, _)| exit), Some(Exit { hypercall, ..expected }));
         for length in [0, 8, EXIT - 1, EXIT + 8, CALL + 8] {
             assert_eq!(exit(&vec![0xff; length], ticks), None, "{length} bytes");
         }

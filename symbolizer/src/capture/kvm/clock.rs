@@ -16,24 +16,26 @@ pub struct Pair {
     pub ns: u64,
     /// The time stamp counter.
     pub tsc: u64,
+    /// By how many ticks it may have been another when the first was read.
+    pub error: u64,
 }
 
 impl Pair {
     /// Now: the best of some tries, since we may be interrupted between the clocks.
     pub fn of(clock: ClockId) -> Pair {
         let tries = (0..TRIES).map(|_| Pair::once(clock));
-        tries.min_by_key(|&(length, _)| length).map_or(Pair { ns: 0, tsc: 0 }, |(_, pair)| pair)
+        tries.min_by_key(|pair| pair.error).unwrap_or(Pair { ns: 0, tsc: 0, error: u64::MAX })
     }
 
-    /// How long the two took, and they. The counter is read before and after; the middle counts.
-    fn once(clock: ClockId) -> (u64, Pair) {
+    /// The counter is read before and after; the middle counts.
+    fn once(clock: ClockId) -> Pair {
         let before = tsc();
         let now = rustix::time::clock_gettime(clock);
         let after = tsc();
         let ns = u64::try_from(now.tv_sec).unwrap_or(0).saturating_mul(1_000_000_000);
         let ns = ns.saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0));
         let length = after.saturating_sub(before);
-        (length, Pair { ns, tsc: before + length / 2 })
+        Pair { ns, tsc: before + length / 2, error: length.div_ceil(2) }
     }
 }
 
@@ -73,6 +75,25 @@ impl Ticks {
         }
     }
 
+    /// By how many ticks that may be wrong at most: what is lost in rounding to nanoseconds, or, straight through two
+    /// pairs, what either may be wrong by, and more beyond them.
+    pub fn error(&self, time: u64) -> u64 {
+        match *self {
+            Ticks::Described(user) => {
+                let grain = (1u128 << user.shift.min(63)).div_ceil(u128::from(user.mult.max(1)));
+                u64::try_from(grain).unwrap_or(u64::MAX).saturating_add(1)
+            }
+            Ticks::Paired(first, last) => {
+                let between = u128::from(last.ns.saturating_sub(first.ns).max(1));
+                let outside = u128::from(first.ns.saturating_sub(time).max(time.saturating_sub(last.ns)));
+                let both = u128::from(first.error) + u128::from(last.error);
+                let error = u128::from(first.error.max(last.error)) + both * outside / between;
+                let grain = u128::from(last.tsc.saturating_sub(first.tsc)).div_ceil(between);
+                u64::try_from(error + grain).unwrap_or(u64::MAX).saturating_add(1)
+            }
+        }
+    }
+
     /// Goes on from the last pair to one of now, if the clock is one of pairs.
     pub fn renew(&mut self, clock: ClockId) {
         if let Ticks::Paired(first, last) = self {
@@ -98,17 +119,40 @@ mod tests {
             let time = user.zero.wrapping_add(quotient * mult).wrapping_add((rest * mult) >> user.shift);
             let found = Ticks::Described(user).of(time);
             assert!(found.abs_diff(ticks) <= (1u64 << user.shift) / mult + 1, "{ticks}: {found}");
+            assert!(found.abs_diff(ticks) <= Ticks::Described(user).error(time));
+        }
+    }
+
+    fn pair(ns: u64, tsc: u64) -> Pair {
+        Pair { ns, tsc, error: 0 }
+    }
+
+    #[test]
+    fn pairs_that_are_wrong_as_far_as_they_may_be_are_wrong_by_no_more_than_is_said() {
+        // 3 ticks a nanosecond.
+        let real = |ns: u64| 3 * ns;
+        for (one, two) in [(40i64, -70i64), (-40, 70), (40, 70), (-40, -70)] {
+            let at = |ns: u64, wrong: i64| Pair {
+                error: wrong.unsigned_abs(),
+                ..pair(ns, real(ns).wrapping_add_signed(wrong))
+            };
+            let ticks = Ticks::Paired(at(10_000, one), at(12_000, two));
+            for time in (1_000..40_000).step_by(500) {
+                let wrong = ticks.of(time).abs_diff(real(time));
+                assert!(wrong <= ticks.error(time), "{time}: {wrong} {}", ticks.error(time));
+            }
+            assert!(ticks.error(11_000) < 80 && ticks.error(40_000) > 1_000);
         }
     }
 
     #[test]
     fn between_pairs_times_are_straight() {
-        let ticks = Ticks::Paired(Pair { ns: 1_000, tsc: 50_000 }, Pair { ns: 2_000, tsc: 53_000 });
+        let ticks = Ticks::Paired(pair(1_000, 50_000), pair(2_000, 53_000));
         assert_eq!(
             [1_000, 1_500, 2_000, 3_000, 0].map(|time| ticks.of(time)),
             [50_000, 51_500, 53_000, 56_000, 47_000]
         );
-        let same = Pair { ns: 5, tsc: 9 };
+        let same = pair(5, 9);
         assert_eq!(Ticks::Paired(same, same).of(5), 9, "no division by zero");
     }
 

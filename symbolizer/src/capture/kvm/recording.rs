@@ -110,9 +110,10 @@ impl Recording {
         // The directory is there by now, if it can be.
         let host = match host {
             Some(writer) => Ok(writer),
-            None => Writer::create(&dir, &Clock::Tsc),
+            None => Writer::create(&dir, &self.recorder.clock()),
         };
         let written = host.and_then(|mut writer| {
+            writer.set_clock(self.recorder.clock());
             writer.lose(lost);
             early.iter().try_for_each(|event| writer.push(event))?;
             writer.finish()
@@ -187,7 +188,8 @@ impl Sorter {
 
     fn keep(&mut self, event: HostEvent) -> Result<(), HostError> {
         if self.host.is_none() && self.trace.began() {
-            let mut writer = Writer::create(&self.dir, &Clock::Tsc)?;
+            // How wrong they may be is known at the end only.
+            let mut writer = Writer::create(&self.dir, &Clock::Ticks { error: 0 })?;
             self.early.drain(..).try_for_each(|event| writer.push(&event))?;
             self.host = Some(writer);
         }
