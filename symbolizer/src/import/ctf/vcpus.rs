@@ -26,10 +26,10 @@ impl Vcpus {
     /// Puts an entry right; `notes` hears of it.
     pub(in crate::import) fn correct(&mut self, raw: &mut Raw, notes: &mut Notes) {
         match &mut raw.kind {
-            RawKind::Exit { vcpu: Some(vcpu), .. } => {
-                if self.0.len() < MOST_THREADS || self.0.contains_key(&raw.thread) {
-                    self.0.insert(raw.thread, *vcpu);
-                }
+            RawKind::Exit { vcpu: Some(vcpu), .. }
+                if self.0.len() < MOST_THREADS || self.0.contains_key(&raw.thread) =>
+            {
+                self.0.insert(raw.thread, *vcpu);
             }
             RawKind::Entry { vcpu, .. } if *vcpu >= MOST_VCPUS => {
                 *vcpu = self.0.get(&raw.thread).copied().unwrap_or(NO_VCPU);
