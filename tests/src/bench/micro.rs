@@ -67,7 +67,6 @@ const MODES: &[Mode] = &[
     mode("ftrace function_graph", EVERY_CALL, Tracer::Guest("graph")),
     mode("ours, switches alone", "switches", Tracer::Ours(None, "events:sched")),
     mode("ours, system calls", CALLS, Tracer::Ours(None, "func:__x64_sys_*")),
-    mode("ours, system calls, port", CALLS, Tracer::Ours(Some("port"), "func:__x64_sys_*")),
     mode("ftrace events", TRACEPOINTS, Tracer::Guest("events")),
     mode("perf record", TRACEPOINTS, Tracer::Perf),
     mode("LTTng", TRACEPOINTS, Tracer::Lttng),
@@ -75,7 +74,8 @@ const MODES: &[Mode] = &[
 
 /// What is not among them, and why.
 const NOT_MEASURED: &str = "hypercalls, packed by 1, 2 and 4: not here, they need KVM. By ram, ivshmem, pmem and the \
-                            port a whole chunk goes at once, of up to 64 KiB.";
+                            port a whole chunk goes at once, of 8,192 words: a loop that fills few of them pays the \
+                            port for one more or less than its share.";
 
 /// For perf and LTTng: a loop at a time, and what was recorded from before it to behind it.
 const EACH: &str = "for loop in none getppid read write roundtrip; do\n";
