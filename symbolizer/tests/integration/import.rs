@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-//! Files of other recorders: real ones (tests/data/import: trace-cmd 3.1.6 and perf 6.1 in the test bed, KVM under TCG,
-//! `tests/guest/hypercalls.rs` as the guest), and a trace.dat made here whose hypercalls carry a guest's events.
+//! Files of other recorders: real ones (tests/data/import: trace-cmd 3.1.6, perf 6.1 and LTTng 2.13.9 in the test bed, KVM
+//! under TCG, `tests/guest/hypercalls.rs` as the guest), and a trace.dat made here whose hypercalls carry a guest's events.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -34,9 +34,13 @@ pub fn data(name: &str) -> Vec<u8> {
 
 /// What the guest of the fixtures was told to call.
 fn calls() -> Vec<Hypercall> {
+    so_many_calls(300)
+}
+
+fn so_many_calls(count: u64) -> Vec<Hypercall> {
     let call =
         |i: u64| Hypercall { number: 1000 + i % 8, args: [i, i.wrapping_mul(0x9e37_79b9_7f4a_7c15), !i, i << 32 | 7] };
-    (0..300).map(call).collect()
+    (0..count).map(call).collect()
 }
 
 #[test]
@@ -490,6 +494,39 @@ fn lost_events_are_counted_and_break_pairs() {
     // The exit did not get the entry behind the gap.
     assert_eq!(host.lost, 7);
     assert!(matches!(host.events[..], [HostEvent::Exit(exit)] if exit.length == 0), "{:?}", host.events);
+}
+
+/// `lttng enable-event -k kvm_x86_exit,kvm_x86_hypercall,kvm_x86_entry,kvm_x86_write_tsc_offset,sched_switch`, with the
+/// context tid: one vCPU that makes 1,000 hypercalls.
+#[test]
+fn a_real_trace_of_lttng_has_all_hypercalls_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    for (from, to) in [("lttng-metadata.zst", "metadata"), ("lttng-c_0.zst", "c_0")] {
+        std::fs::write(dir.path().join(to), data(from)).unwrap();
+    }
+    let mut import = Import::open(&[dir.path()]).unwrap();
+    assert_eq!(import.kinds(), [Kind::Ctf]);
+    let (mut aggregator, mut events) = (Aggregator::new(), Vec::new());
+    for item in &mut import {
+        let Item::Event(event) = item else { panic!("{item:?}") };
+        aggregator.push(event, &mut |event| events.push(event));
+    }
+    aggregator.finish(&mut |event| events.push(event));
+    let found = events.iter().filter_map(|event| match event {
+        HostEvent::Exit(exit) => Some(exit),
+        _ => None,
+    });
+    let found: Vec<_> = found.filter(|exit| exit.hypercall.is_some()).collect();
+    assert!(found.iter().all(|exit| (exit.vcpu, exit.isa, exit.reason) == (0, 2, 0x81) && exit.length > 0));
+    assert!(found.iter().all(|exit| (0x1_0000..0x1_0040).contains(&exit.rip)));
+    assert!(found.iter().map(|exit| exit.hypercall.unwrap()).eq(so_many_calls(1_000)));
+    // The first entry and the last exit.
+    let counts = aggregator.counts();
+    assert_eq!((counts.raw, counts.unpaired), (3_194, 2), "{counts:?}");
+    // Of the address in place of the vCPU; nothing else.
+    let notes = import.notes();
+    assert_eq!((notes.lost, notes.gaps, notes.warnings.len()), (0, 0, 1), "{notes:?}");
+    assert!(notes.warnings[0].starts_with("kvm_x86_entry does not tell its vCPU"), "{notes:?}");
 }
 
 /// LTTng's format as its modules write it (lttng-modules' instrumentation/events/arch/x86/kvm/trace.h); LTTng itself

@@ -67,7 +67,6 @@ const MODES: &[Mode] = &[
     mode("ftrace function_graph", EVERY_CALL, Tracer::Guest("graph")),
     mode("ours, switches alone", "switches", Tracer::Ours(None, "events:sched")),
     mode("ours, system calls", CALLS, Tracer::Ours(None, "func:__x64_sys_*")),
-    mode("ours, system calls, port", CALLS, Tracer::Ours(Some("port"), "func:__x64_sys_*")),
     mode("ftrace events", TRACEPOINTS, Tracer::Guest("events")),
     mode("perf record", TRACEPOINTS, Tracer::Perf),
     mode("LTTng", TRACEPOINTS, Tracer::Lttng),
@@ -75,7 +74,8 @@ const MODES: &[Mode] = &[
 
 /// What is not among them, and why.
 const NOT_MEASURED: &str = "hypercalls, packed by 1, 2 and 4: not here, they need KVM. By ram, ivshmem, pmem and the \
-                            port a whole chunk goes at once, of up to 64 KiB.";
+                            port a whole chunk goes at once, of 8,192 words: a loop that fills few of them pays the \
+                            port for one more or less than its share.";
 
 /// For perf and LTTng: a loop at a time, and what was recorded from before it to behind it.
 const EACH: &str = "for loop in none getppid read write roundtrip; do\n";
@@ -95,7 +95,7 @@ const LTTNG: &str = "    (\n    lttng create $loop -o /tmp/$loop\n    \
     /init micro $loop\n    \
     lttng destroy $loop > /tmp/log 2>&1 || cat /tmp/log\n    \
     babeltrace2 /tmp/$loop --component=sink.utils.counter > /tmp/counted\n    \
-    echo early-ftrace: micro-events $loop $(sed -n 's/^ *\\([0-9]*\\) Event messages$/\\1/p' /tmp/counted)\n\
+    echo early-ftrace: micro-events $loop $(sed -n 's/^ *\\([0-9]*\\) Event messages$/\\1/p' /tmp/counted | tail -n 1)\n\
 done\n";
 
 /// The reader of LTTng's traces, and where its plugins are.
@@ -203,7 +203,10 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
     for mode in MODES {
         bench.steps.step(mode.name);
         match bench.boot(mode).with_context(|| mode.name) {
-            Ok(took) => rows.push((mode, took)),
+            Ok(took) => {
+                eprint!("{}", row(mode, &took, &rows.first().map_or(took, |(_, untraced)| *untraced)));
+                rows.push((mode, took));
+            }
             // Its modules are built for one kernel only.
             Err(error) if mode.tracer == Tracer::Lttng && matches!(kernel, Kernel::File(_)) => {
                 missing.push(format!("not measured: {error:#}"));
@@ -332,15 +335,18 @@ fn table(rows: &[(&Mode, [Took; 4])], untraced: [Took; 4]) -> String {
         let _ = write!(text, "{unit:>9}{:>8}{:>7}", "x", "ev");
     }
     text.push_str("  records\n");
-    for (mode, took) in rows {
-        let _ = write!(text, "{:<26}", mode.name);
-        for (took, untraced) in took.iter().zip(untraced) {
-            let ratio = took.instructions / untraced.instructions;
-            let _ = write!(text, "{:>9.0}{ratio:>8.2}{:>7.1}", took.instructions, took.events);
-        }
-        let _ = writeln!(text, "  {}", mode.records);
-    }
+    rows.iter().for_each(|(mode, took)| text.push_str(&row(mode, took, &untraced)));
     text
+}
+
+/// A mode's line of the table.
+fn row(mode: &Mode, took: &[Took; 4], untraced: &[Took; 4]) -> String {
+    let mut text = format!("{:<26}", mode.name);
+    for (took, untraced) in took.iter().zip(untraced) {
+        let ratio = took.instructions / untraced.instructions;
+        let _ = write!(text, "{:>9.0}{ratio:>8.2}{:>7.1}", took.instructions, took.events);
+    }
+    text + "  " + mode.records + "\n"
 }
 
 fn document(rows: &[(&Mode, [Took; 4])], untraced: [Took; 4], missing: &[String]) -> Value {

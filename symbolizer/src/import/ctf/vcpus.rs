@@ -2,9 +2,9 @@
 //! Which virtual CPU an entry is of, where LTTng does not say it. In: events in the order of time. Out: the same, an
 //! entry's vCPU put right. Never here: which events belong together (`host/aggregate.rs`).
 //!
-//! The tracepoint kvm_entry has had a pointer to the vCPU as its argument, not its number, since Linux 5.10; the probe of
-//! lttng-modules 2.13.9 still takes it for a number, and records the address' lower half as `vcpu_id` (seen with 6.1 in
-//! the test bed: tests/system/lttng.rs). What is too large to be a number is replaced by that of the thread's last exit.
+//! In Linux 6.1 the tracepoint kvm_entry gets a pointer to the vCPU (arch/x86/kvm/trace.h); the probe of lttng-modules
+//! 2.13.9 takes it for a number, and records the address' lower half as `vcpu_id` (tests/system/lttng.rs has it so).
+//! What is too large to be a number is replaced by that of the thread's last exit.
 
 use std::collections::HashMap;
 
@@ -26,10 +26,10 @@ impl Vcpus {
     /// Puts an entry right; `notes` hears of it.
     pub(in crate::import) fn correct(&mut self, raw: &mut Raw, notes: &mut Notes) {
         match &mut raw.kind {
-            RawKind::Exit { vcpu: Some(vcpu), .. } => {
-                if self.0.len() < MOST_THREADS || self.0.contains_key(&raw.thread) {
-                    self.0.insert(raw.thread, *vcpu);
-                }
+            RawKind::Exit { vcpu: Some(vcpu), .. }
+                if self.0.len() < MOST_THREADS || self.0.contains_key(&raw.thread) =>
+            {
+                self.0.insert(raw.thread, *vcpu);
             }
             RawKind::Entry { vcpu, .. } if *vcpu >= MOST_VCPUS => {
                 *vcpu = self.0.get(&raw.thread).copied().unwrap_or(NO_VCPU);
