@@ -140,6 +140,8 @@ facts! {
     eft_kernel_stop_this_cpu => stop_this_cpu;
     /// `syscore_shutdown()`: on the CPU that ends the machine, which need not be the one that was asked to.
     eft_kernel_syscore_shutdown => syscore_shutdown;
+    /// `emergency_restart()`: what a panic ends with, if the kernel does not stand still then.
+    eft_kernel_emergency_restart => emergency_restart;
 }
 
 unsafe extern "C" {

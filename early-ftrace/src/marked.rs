@@ -42,7 +42,7 @@ pub enum Marked {
     PciRead,
     /// `pci_conf1_write`, `pci_mmcfg_write`: likewise.
     PciWrite,
-    /// `panic`, `syscore_shutdown`, `stop_this_cpu`: the last that is sure to be called on a CPU.
+    /// `panic`, `emergency_restart`, `syscore_shutdown`, `stop_this_cpu`: the last that are sure to be called on a CPU.
     Last,
     /// `__die`.
     Die,
@@ -171,6 +171,7 @@ pub fn install(plan: &mut Plan) {
     install_one(facts::module_finalize(), &raw const eft_mark_module);
     if is_stream() {
         install_one(facts::panic(), &raw const eft_mark_last);
+        install_one(facts::emergency_restart(), &raw const eft_mark_last);
         // Who asks for the end is moved to the boot CPU after that, where a chunk may be open.
         install_one(facts::syscore_shutdown(), &raw const eft_mark_last);
         install_one(facts::stop_this_cpu(), &raw const eft_mark_last);
@@ -205,6 +206,8 @@ pub unsafe extern "C" fn eft_on_marked(called: *mut Called) -> u32 {
     // SAFETY: the caller's word; our plan.
     let (called, plan) = unsafe { (&mut *called, plan()) };
     let Some(function) = Marked::from_number(called.number) else { return 0 };
+    // SAFETY: our plan. Asked behind what may begin a phase.
+    let is_recorded = || unsafe { (*plan).live != 0 && (*plan).plain >> function as u32 & 1 != 0 };
     // SAFETY: the running task. What happens from here on happens inside the caller.
     irqs_off(|| unsafe { flush(current()) });
     let returns = match function {
@@ -226,8 +229,14 @@ pub unsafe extern "C" fn eft_on_marked(called: *mut Called) -> u32 {
             false
         }
         Marked::Last => {
+            let record = is_recorded();
+            if record {
+                // Its entry is written now, and sent: maybe nothing comes behind it.
+                // SAFETY: as below.
+                irqs_off(|| unsafe { push(called, function, record) });
+            }
             frames::short();
-            false
+            return 0;
         }
         Marked::Die => {
             frames::last();
@@ -255,8 +264,7 @@ pub unsafe extern "C" fn eft_on_marked(called: *mut Called) -> u32 {
             false
         }
     };
-    // SAFETY: our plan.
-    let record = unsafe { (*plan).live != 0 && (*plan).plain >> function as u32 & 1 != 0 };
+    let record = is_recorded();
     if !returns {
         return record as u32;
     }

@@ -122,6 +122,7 @@ const OPTIONAL: &[&str] = &[
     "__die",
     "stop_this_cpu",
     "syscore_shutdown",
+    "emergency_restart",
 ];
 
 /// Size and alignment of the guest's per-CPU variables.

@@ -47,14 +47,14 @@ fn check_console(series: &str, console: &str) {
 }
 
 /// The report names the initcall in which the boot ended, and the trace has what came after, inside of it: the panic, and
-/// the restart, where not the last words are missing.
-fn check_report(report: &Value, shutdown: &Value, last_seen: &str) {
+/// the restart.
+fn check_report(report: &Value, shutdown: &Value) {
     let initcalls = report["initcalls"].as_array().expect("initcalls").iter();
     let open: Vec<_> = initcalls.filter(|initcall| initcall["ended"] == "open").collect();
     assert_eq!(open.len(), 1, "{open:#?}");
     assert_eq!((&open[0]["name"], &open[0]["level"]), (&INITCALL.into(), &"fs".into()), "{open:#?}");
     let functions = report["functions"].as_array().expect("functions");
-    for last in [INITCALL, "tcp_init", "tcp_metrics_init", "panic"] {
+    for last in [INITCALL, "tcp_init", "tcp_metrics_init", "panic", "emergency_restart"] {
         let calls = functions.iter().filter(|f| f["name"] == last).filter_map(|f| f["calls"].as_u64()).sum::<u64>();
         assert_eq!(calls, 1, "calls of {last}");
     }
@@ -67,19 +67,19 @@ fn check_report(report: &Value, shutdown: &Value, last_seen: &str) {
     let found = last.iter().any(|function| {
         let path = path(function);
         let at = |name: &str| path.iter().position(|caller| caller == name);
-        let order = [INITCALL, "tcp_metrics_init", "panic", last_seen].map(at);
-        order[0].is_some() && order.is_sorted()
+        let order = [INITCALL, "tcp_metrics_init", "panic", "emergency_restart"].map(at);
+        order[0].is_some() && order.is_sorted_by(|a, b| a < b)
     });
     assert!(found, "{last:#?}");
 }
 
-/// What `symbolize` says of a trace, as JSON: checked up to the call of `last_seen`.
-fn report(trace: &Path, vmlinux: &Path, last_seen: &str) -> Value {
+/// What `symbolize` says of a trace, as JSON and checked.
+fn report(trace: &Path, vmlinux: &Path) -> Value {
     let report = recording::json(recording::report(&setup().symbolize, trace, vmlinux).args(["--format", "json"]));
     let report = report.expect("a report");
     let mut shutdown = Command::new(&setup().symbolize);
     shutdown.arg("shutdown").arg(trace).arg(vmlinux).args(["--format", "json"]).env("EFT_NAMES_CACHE", "off");
-    check_report(&report, &recording::json(&mut shutdown).expect("a report of the shutdown"), last_seen);
+    check_report(&report, &recording::json(&mut shutdown).expect("a report of the shutdown"));
     report
 }
 
@@ -90,8 +90,7 @@ fn panics(series: &str, cpus: u32, name: &str, words: &str, missing: u64) {
     let meta = recording::meta(&recorded.trace).expect("meta.json");
     assert_eq!(number(&meta, "/totals/lost").expect("a total"), 0, "{meta:#}");
     assert_eq!(meta["warnings"], Value::Array(Vec::new()), "{meta:#}");
-    let last_seen = if missing == 0 { "emergency_restart" } else { "panic" };
-    let report = report(&recorded.trace, &recorded.subject.vmlinux, last_seen);
+    let report = report(&recorded.trace, &recorded.subject.vmlinux);
     let traced = recording::traced_functions(&report, &recorded.subject.witness.sites).expect("functions");
     let few = words.contains("func:");
     let differ = mismatches(&traced, &recorded.counts);
@@ -160,5 +159,5 @@ fn a_panic_in_an_initcall_comes_by_hypercalls() {
     }
     let meta = recording::meta(&trace).expect("meta.json");
     assert_eq!(number(&meta, "/totals/lost").expect("a total"), 0, "{meta:#}");
-    report(&trace, &subject.vmlinux, "panic");
+    report(&trace, &subject.vmlinux);
 }
