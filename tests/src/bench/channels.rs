@@ -51,6 +51,7 @@ pub(super) const APART: &[&str] = &[
     "place_entity",
     // Waiting, if the other one is not through.
     "wait_for_completion",
+    "wait_for_completion_killable",
     "__mutex_lock.constprop.0",
     "__mutex_lock_slowpath",
     "__mutex_lock_killable_slowpath",
@@ -61,6 +62,7 @@ pub(super) const APART: &[&str] = &[
     "get_page_from_freelist",
     "free_unref_page",
     "free_unref_page_list",
+    "__purge_vmap_area_lazy",
     // Random numbers: seeded anew after some time, mixed by interrupts, drawn again if they do not suit.
     "crng_make_state",
     "get_random_bytes",
