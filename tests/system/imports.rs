@@ -133,6 +133,8 @@ fn perf(file: &[u8]) -> Vec<Line> {
         };
         let field = |name: &str| match (event, name) {
             (_, "vcpu_id") => named("vcpu"),
+            // perf has names of its own for a few.
+            (_, "exit_reason") if named("reason") == "hypercall" => "vmmcall".into(),
             (_, "exit_reason") => named("reason"),
             ("kvm_exit", "guest_rip") => named("rip"),
             (_, "next_tsc_offset") => named("next"),
