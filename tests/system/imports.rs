@@ -142,8 +142,8 @@ fn perf(file: &[u8]) -> Vec<Line> {
         };
         // -1: of a thread that is about to end, whose last switch it is.
         let thread = match who.rsplit(' ').next() {
-            Some("-1") => named("prev_pid").parse(),
-            tid => tid.unwrap_or_default().parse(),
+            Some("-1") => named("prev_pid").parse::<u32>(),
+            tid => tid.unwrap_or_default().parse::<u32>(),
         };
         let thread = thread.expect("a thread's number");
         Line {
