@@ -133,16 +133,23 @@ fn perf(file: &[u8]) -> Vec<Line> {
         };
         let field = |name: &str| match (event, name) {
             (_, "vcpu_id") => named("vcpu"),
+            // The kernel's own name is the instruction's.
+            (_, "exit_reason") if named("reason") == "hypercall" => "vmmcall".into(),
             (_, "exit_reason") => named("reason"),
             ("kvm_exit", "guest_rip") => named("rip"),
             (_, "next_tsc_offset") => named("next"),
             _ => named(name),
         };
+        // -1: of a thread that is about to end, whose last switch it is.
+        let thread = match who.rsplit(' ').next() {
+            Some("-1") => named("prev_pid").parse::<u32>(),
+            tid => tid.unwrap_or_default().parse::<u32>(),
+        };
+        let thread = thread.expect("a thread's number");
         Line {
             time: number(seconds) * 1_000_000_000 + number(nanoseconds),
             cpu: cpu.parse().expect("a CPU's number"),
-            // -1: of a thread that is no more.
-            thread: who.rsplit(' ').next().and_then(|tid| tid.parse::<i32>().ok()).expect("a thread's number") as u32,
+            thread,
             what: what(event, field),
         }
     };
