@@ -223,7 +223,7 @@ fn open(cpu: u32, control: *mut CpuControl, number: u64) {
     set_gave_up(0);
     set_base(TimeBase::at(tsc));
     set_limit(chunk + CHUNK_SIZE);
-    set_position(frames::opened(control, chunk));
+    set_position(frames::opened(chunk));
 }
 
 /// Writes one word that stands for `weight` events and has no time.

@@ -107,7 +107,7 @@ pub fn again(control: *mut CpuControl) {
 }
 
 /// A chunk was opened on this CPU at this address: where its words begin.
-pub fn opened(control: *mut CpuControl, chunk: u64) -> u64 {
+pub fn opened(chunk: u64) -> u64 {
     let begin = chunk + size_of::<ChunkHeader>() as u64;
     if !is_stream() {
         return begin;
@@ -118,6 +118,7 @@ pub fn opened(control: *mut CpuControl, chunk: u64) -> u64 {
         if first {
             send_header();
         }
+        let control = control_of(cpu());
         let words = if (&raw const (*header()).tail).read_volatile() != 0 {
             TAIL
         } else if (&raw const (*control).consumed).read_volatile() == (&raw const (*control).produced).read_volatile() {
