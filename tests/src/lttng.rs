@@ -5,7 +5,7 @@
 //!
 //! Packages are fetched and unpacked, not installed. Debian's headers lack those in arch/x86/kvm, without which
 //! LTTng's Kbuild leaves its probe of KVM out: they come from the source of the same version. Only the probes in
-//! [`MODULES`] are built. Not all of them could be: that of timers (lttng-probe-timer) of LTTng 2.13.9 does not build
+//! `MODULES` are built. Not all of them could be: that of timers (lttng-probe-timer) of LTTng 2.13.9 does not build
 //! for 6.1.192, whose tracepoint hrtimer_start has another argument more than that of 6.1 had.
 
 use std::fmt::Write;

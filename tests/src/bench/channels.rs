@@ -10,7 +10,7 @@
 //! And by how many calls the boot is another than the one by RAM. For that all boots have the same machine (both
 //! devices, whether they are used or not) and as many words on the command line: each parameter is compared with each
 //! level's, and each device is probed. What is compared are the calls of pid 1 up to the start of init, by phase and
-//! function, outside of interrupts and of the functions in [`APART`]: a slower boot has its timer interrupts, and so
+//! function, outside of interrupts and of the functions in `APART`: a slower boot has its timer interrupts, and so
 //! other tasks, at other places in the code, and these functions do what interrupts and other tasks have left to do.
 //! How many calls are outside of that, and in how many those differ, stands beside it.
 
