@@ -66,7 +66,7 @@ const MODES: &[Mode] = &[
     mode("ftrace function", "each function, entry only", Tracer::Guest("function")),
     mode("ftrace function_graph", EVERY_CALL, Tracer::Guest("graph")),
     mode("ours, switches alone", "switches", Tracer::Ours(None, "events:sched")),
-    mode("ours, system calls", CALLS, Tracer::Ours(None, "func:__x64_sys_*")),
+    mode("ours, system calls", CALLS, Tracer::Ours(None, "func:__x64_sys_*,__do_sys_*")),
     mode("ftrace events", TRACEPOINTS, Tracer::Guest("events")),
     mode("perf record", TRACEPOINTS, Tracer::Perf),
     mode("LTTng", TRACEPOINTS, Tracer::Lttng),
@@ -391,7 +391,7 @@ mod tests {
         assert_eq!(took.map(|took| took.instructions), [300.0, 500.0, 400.0, 4000.0]);
         assert_eq!(took.map(|took| took.events), [2.0, 2.0, 2.0, 5.0]);
         // 50 calls more than are measured.
-        assert_eq!(counted(&console(), &found, true).expect("counted")[0], 20.0 / 6.0);
+        assert_eq!(counted(&console(), &found, true).expect("counted")[0], 20.0 * (10.0 / 60.0));
         assert!(lines(&console().replace("write 10", "wrote 10")).is_err());
         assert!(lines(&console().replace(" 10 4000", " 0 4000")).is_err());
         assert!(counted(&console().replace("events none", "events nome"), &found, false).is_err());
