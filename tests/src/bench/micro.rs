@@ -73,9 +73,9 @@ const MODES: &[Mode] = &[
 ];
 
 /// What is not among them, and why.
-const NOT_MEASURED: &str = "hypercalls, packed by 1, 2 and 4: not here, they need KVM. By ram, ivshmem, pmem and the \
-                            port a whole chunk goes at once, of 8,192 words: a loop that fills few of them pays the \
-                            port for one more or less than its share.";
+const NOT_MEASURED: &str = "hypercalls, packed by 1, 2 and 4: they need KVM (cargo xtask bench channels has them). RAM, ivshmem \
+                            and pmem go by chunks of 8,192 words, the port by chunks of 247: a loop that fills few of \
+                            them pays the port for one more or less than its share.";
 
 /// For perf and LTTng: a loop at a time, and what was recorded from before it to behind it.
 const EACH: &str = "for loop in none getppid read write roundtrip; do\n";
