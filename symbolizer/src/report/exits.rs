@@ -78,8 +78,8 @@ impl ExitReport {
                         Some((name, site)) => (name, Some(site)),
                         None => ("[unknown]".to_owned(), None),
                     },
-                    Place::Nowhere => ("(in no traced call)".to_owned(), None),
-                    Place::Outside => ("(before or behind the trace)".to_owned(), None),
+                    Place::Nowhere => ("(no traced call)".to_owned(), None),
+                    Place::Outside => ("(outside trace)".to_owned(), None),
                 };
                 ExitRow { name, site, sums: Sums::default(), reasons: Vec::new() }
             });

@@ -61,13 +61,7 @@ fn exits_are_charged_and_steal_is_taken_off() {
     sorted.sort_unstable();
     assert_eq!(
         sorted,
-        [
-            ("(before or behind the trace)", 1),
-            ("__kmalloc", 1),
-            ("acpi_early_init", 1),
-            ("kmem_cache_init", 1),
-            ("start_kernel", 1)
-        ]
+        [("(outside trace)", 1), ("__kmalloc", 1), ("acpi_early_init", 1), ("kmem_cache_init", 1), ("start_kernel", 1)]
     );
     assert_eq!(exits["reasons"][0]["name"], "npf");
     assert_eq!(exits["reasons"][0]["exits"], 3);
