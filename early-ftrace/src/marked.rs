@@ -229,14 +229,11 @@ pub unsafe extern "C" fn eft_on_marked(called: *mut Called) -> u32 {
             false
         }
         Marked::Last => {
-            let record = is_recorded();
-            if record {
-                // Its entry is written now, and sent: maybe nothing comes behind it.
-                // SAFETY: as below.
-                irqs_off(|| unsafe { push(called, function, record) });
-            }
+            // Its entry is written now, and sent: maybe nothing comes behind it.
+            // SAFETY: as below.
+            let pushed = is_recorded() && irqs_off(|| unsafe { push(called, function, true) });
             frames::short();
-            return 0;
+            return (is_recorded() && !pushed) as u32;
         }
         Marked::Die => {
             frames::last();
@@ -280,14 +277,14 @@ const RECORDED: u32 = 1 << 31;
 ///
 /// # Safety
 /// Interrupts are off; the task's innermost frame is not pending.
-unsafe fn push(called: &mut Called, function: Marked, record: bool) {
+unsafe fn push(called: &mut Called, function: Marked, record: bool) -> bool {
     // SAFETY: the caller's word; frames beyond the top are ours, and their `high` is set: an NMI that comes
     // meanwhile uses and leaves this one before we write it.
     unsafe {
         let top = top_of(current());
         let frame = *top as *mut Frame;
         if frame.addr() & SLACK_BIT as usize != 0 {
-            return;
+            return false;
         }
         *top += size_of::<Frame>();
         let slot = &raw mut called.ret;
@@ -302,6 +299,7 @@ unsafe fn push(called: &mut Called, function: Marked, record: bool) {
         if record {
             put_entry(called.site as u32, time, 0);
         }
+        true
     }
 }
 

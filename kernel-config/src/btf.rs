@@ -11,6 +11,7 @@
 //! ```
 //! Offsets in the header are from its end. Type 1 is the first one. Source: Documentation/bpf/btf.rst.
 
+use crate::dwarf::LARGEST;
 use object::{Object, ObjectSection};
 use std::collections::HashMap;
 
@@ -133,6 +134,9 @@ impl<'a> Types<'a> {
             let (Some(name), Some(id), Some(bits)) = (word(0), word(1), word(2)) else { return };
             let bits = if outer.flag { bits & 0xff_ffff } else { bits };
             let at = base + u64::from(bits / 8);
+            if at >= LARGEST {
+                continue;
+            }
             let name = self.name(name);
             if !name.is_empty() {
                 if let Some(wanted) = search.members.iter().find(|wanted| wanted.as_bytes() == name) {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 const MOST_MEMBERS: u32 = 100_000;
 
 /// No structure is larger; a damaged offset is.
-const LARGEST: u64 = 1 << 20;
+pub const LARGEST: u64 = 1 << 20;
 
 /// zlib packs no better than this, and nothing packs DWARF so well: a section that claims more is
 /// damaged, and must not get the memory.

@@ -10,6 +10,8 @@ use xtask::steps::Steps;
 use xtask::testbed::{self, Testbed};
 use xtask::workspace;
 
+use crate::boots::boot_lock;
+
 /// Where the program of `tests/guest/hypercalls.rs` has its loop at CPL 0 and 3: the instruction, not the loop's begin.
 pub const KERNEL: std::ops::Range<u64> = 0x1_0000..0x1_1000;
 const USER: std::ops::Range<u64> = 0x2_0000..0x2_1000;
@@ -18,7 +20,7 @@ const USER: std::ops::Range<u64> = 0x2_0000..0x2_1000;
 pub const HYPERCALL: u64 = 0x81;
 
 /// The test bed takes some seconds, on a machine that has time.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// A line of the recorder.
 pub struct Exit {
@@ -118,6 +120,7 @@ pub fn run(bed: &Testbed, script: &str, calls: &[[u64; 5]]) -> testbed::Output {
     std::fs::write(&list, testbed::calls(calls.iter().copied())).expect("it is written");
     let recorder = recorder();
     let files: [(&str, &Path); 3] = [("hypercalls", &program), ("calls", &list), ("host_record", &recorder)];
+    let _one_at_a_time = boot_lock();
     bed.run(script, &files, LIMIT).unwrap_or_else(|error| panic!("{error:#}"))
 }
 

@@ -13,7 +13,6 @@ use xtask::steps::Steps;
 use xtask::testbed::Testbed;
 use xtask::{lttng, workspace};
 
-use crate::boots::boot_lock;
 use crate::kvm;
 
 /// An exit: reason, place, hypercall.
@@ -68,10 +67,7 @@ fn what_lttng_records_of_kvm_is_what_trace_cmd_and_we_record() {
          lttng destroy\n",
         lttng::start("kvm-x86,sched")
     );
-    let output = {
-        let _one_at_a_time = boot_lock();
-        kvm::run(&bed, &script, &calls)
-    };
+    let output = kvm::run(&bed, &script, &calls);
     let work = tempfile::tempdir_in(workspace::target()).expect("a directory");
     for (name, bytes) in &output.files {
         let path = work.path().join(name);

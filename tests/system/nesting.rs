@@ -178,7 +178,7 @@ fn a_linux_in_a_guest_is_recorded_through_its_host_without_its_help() {
     let (output, meta) = std::thread::scope(|scope| {
         let recording = scope.spawn(|| record(&at("shared"), &at("trace"), &over));
         let _one_at_a_time = boots::boot_lock();
-        let output = bed.run(LINUX, &files, Duration::from_secs(400));
+        let output = bed.run(LINUX, &files, Duration::from_secs(600));
         over.store(true, Ordering::Relaxed);
         (output, recording.join().expect("the recorder goes to its end"))
     });

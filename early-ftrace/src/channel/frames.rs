@@ -11,8 +11,9 @@
 //! the end, it is sent as it is. While one is kept, the next ones fill their slots: the ring has room for as many words
 //! as with other channels.
 //!
-//! At the end ([`last`], [`short`]) the open chunk is sent as well, and from there on chunks are [`TAIL`] words long, so
-//! that at most so many are missing, and the entry that was not written yet.
+//! Where the end may be near ([`last`]: an oops) the open chunk is sent as well. From where it is sure ([`short`]: a panic, a
+//! stopped CPU, the power-off) chunks are [`TAIL`] words long, so that at most so many are missing, and the entry that was
+//! not written yet.
 
 use super::{hypercall, is, is_stream, port};
 use crate::boot::note_frequency;

@@ -39,6 +39,9 @@ use std::path::{Path, PathBuf};
 /// Bytes of each CPU's ring: a few milliseconds of a million hypercalls in a second.
 pub const RING: usize = 8 << 20;
 
+/// Most bytes of a BPF ring.
+const MOST_RING: usize = 128 << 20;
+
 /// Where tracefs may be.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
@@ -114,7 +117,9 @@ impl Recorder {
         fs::File::open("/dev/kvm").map_err(KvmError::NoKvm)?;
         let events = tracefs()?.join("events");
         let layout = Layout::read(&events)?;
-        let tried = (way != Way::Perf).then(|| Bpf::open(&layout, &events, ring));
+        let online = online(&fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default());
+        // One for all CPUs.
+        let tried = (way != Way::Perf).then(|| Bpf::open(&layout, &events, (ring * online.len()).min(MOST_RING)));
         let (bpf, without_bpf) = match tried {
             Some(Ok(bpf)) => (Some(bpf), None),
             Some(Err(error)) if way == Way::Bpf => return Err(error),
@@ -123,7 +128,8 @@ impl Recorder {
         };
         // Of these perf's rings need not tell.
         let programs = ["kvm_exit", "kvm_hypercall", "kvm_entry"];
-        let online = online(&fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default());
+        // Then perf's have switches and offsets only.
+        let ring = if bpf.is_some() { (ring / 16).max(1 << 16) } else { ring };
         // Perf's own clock, if the kernel says how it hangs on the time stamp counter.
         let described = probe(online.first().copied().unwrap_or(0))?;
         let mut cpus = Vec::new();
@@ -223,6 +229,10 @@ impl Recorder {
     fn give(&mut self, all: bool, give: &mut impl FnMut(Seen)) {
         let last = &mut self.last;
         let mut give = |seen: Seen| {
+            // One that has no end, as its thread ended: it is sent late, and began when it says.
+            if matches!(&seen, Seen::Whole(exit) if exit.length == 0) {
+                return give(seen);
+            }
             // Where one straight line ends and the next begins, they differ by a few ticks.
             *last = (*last).max(seen.time());
             give(seen.at(*last));

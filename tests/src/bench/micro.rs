@@ -207,8 +207,8 @@ pub fn run(kernel: &Kernel) -> Result<bool> {
                 eprint!("{}", row(mode, &took, &rows.first().map_or(took, |(_, untraced)| *untraced)));
                 rows.push((mode, took));
             }
-            // Its modules are built for one kernel only.
-            Err(error) if mode.tracer == Tracer::Lttng && matches!(kernel, Kernel::File(_)) => {
+            // LTTng's modules are built for Debian's kernels only, and what perf runs in comes with them.
+            Err(error) if matches!(mode.tracer, Tracer::Lttng | Tracer::Perf) && matches!(kernel, Kernel::File(_)) => {
                 missing.push(format!("not measured: {error:#}"));
             }
             Err(error) => return Err(error),

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //! Exits put together in the kernel: BPF programs on kvm_exit, kvm_hypercall and kvm_entry, one record of the three. In:
-//! where the tracepoints' fields are. Out: whole [`Exit`]s, in ticks of the host's time stamp counter, and how many are lost.
-//! Never here: other events (perf's ring has them).
+//! where the tracepoints' fields are. Out: whole [`Exit`]s, in ticks of the host's time stamp counter, and how many did not
+//! fit into the ring. Never here: other events (perf's ring has them).
 //!
 //! Against perf's three records (`cargo xtask bench recorder`; Debian's 6.1 under TCG, a recorder of the profile dev): 3,100
 //! instructions of the host for each hypercall instead of 9,500 (in the kernel 1,800 instead of 4,200), 113 bytes instead
-//! of 266, and a ring of 8 MiB that nobody reads holds 74,000 hypercalls instead of 31,000. The programs ([`programs`]) are words put together here ([`code`]), so that neither a compiler for BPF nor
-//! its type information is needed: only fields of tracepoints are read, of which the kernel says where they are. A thread is recorded if it
-//! was started by this one, or by one of those: as perf's events are inherited.
+//! of 266; in 8 MiB that nobody reads there is room for 74,000 hypercalls instead of 31,000. The programs ([`programs`]) are
+//! words put together here ([`code`]), so that neither a compiler for BPF nor its type information is needed: only fields
+//! of tracepoints are read, of which the kernel says where they are. A thread is recorded if it was started by this one,
+//! or by one of those: as perf's events are inherited.
+//!
+//! Not told: what the kernel leaves out because a program of somebody's runs on that CPU just then (`recursion_misses`).
 
 mod code;
 mod programs;
 mod system;
 
-use super::clock::{Pair, Ticks};
+use super::clock::{Pair, Pairs};
 use super::error::KvmError;
 use super::format::Format;
 use super::record::{Layout, Seen};
@@ -37,7 +40,7 @@ pub struct Bpf {
     lost: Counter,
     /// Lost records that were told of.
     told: u64,
-    ticks: Ticks,
+    pairs: Pairs,
     /// End of the last record.
     last: u64,
     /// By how many ticks times may be wrong.
@@ -90,10 +93,11 @@ impl Bpf {
         if let Some(threads) = files.first() {
             system::put(threads, system::own_thread(), &[0; THREAD / 8]).map_err(refused("our thread"))?;
         }
-        let first = Pair::of(ClockId::Monotonic);
+        let mut pairs = Pairs::default();
+        pairs.push(Pair::of(ClockId::Monotonic));
         std::thread::sleep(std::time::Duration::from_millis(2));
-        let ticks = Ticks::Paired(first, Pair::of(ClockId::Monotonic));
-        Ok(Bpf { ring, lost: counter, told: 0, ticks, last: 0, error: 0, _files: files })
+        pairs.push(Pair::of(ClockId::Monotonic));
+        Ok(Bpf { ring, lost: counter, told: 0, pairs, last: 0, error: 0, _files: files })
     }
 
     /// By how many ticks the times that were given may be wrong at most.
@@ -104,17 +108,21 @@ impl Bpf {
     /// What has come since the last time, in the order of the ends; the bytes of it in the ring, and records that made
     /// no sense.
     pub fn pass(&mut self, mut give: impl FnMut(Seen)) -> (u64, u64) {
-        self.ticks.renew(ClockId::Monotonic);
-        let (ticks, last, error, mut strange) = (self.ticks, &mut self.last, &mut self.error, 0);
-        let bytes = self.ring.take(|record| match exit(record, ticks) {
-            Some((exit, began)) => {
-                *error = (*error).max(ticks.error(began));
+        self.pairs.push(Pair::of(ClockId::Monotonic));
+        let (pairs, last, error, mut strange) = (&self.pairs, &mut self.last, &mut self.error, 0);
+        let bytes = self.ring.take(|record, full| match exit(record, pairs) {
+            Some((exit, worst)) => {
+                *error = (*error).max(worst);
+                // What did not fit is missing before this one or behind it.
+                let beside = |last: u64| full.then_some(Seen::Lost { time: last, count: 0 });
+                beside(*last).into_iter().for_each(&mut give);
                 *last = exit.time.saturating_add(exit.length);
                 give(Seen::Whole(exit));
+                beside(*last).into_iter().for_each(&mut give);
             }
             None => strange += 1,
         });
-        // Of those that did not fit, nothing else is known: they came behind what was there.
+        // How many they are is known here only.
         let lost = self.lost.get();
         let count = lost.saturating_sub(std::mem::replace(&mut self.told, lost));
         if count > 0 {
@@ -130,8 +138,8 @@ fn schedule(events: &Path, name: &str) -> Result<Format, KvmError> {
     Format::read(&text).map_err(|what| KvmError::Format { path, what })
 }
 
-/// A record as the programs have sent it, and when it began in nanoseconds.
-fn exit(record: &[u8], ticks: Ticks) -> Option<(Exit, u64)> {
+/// A record as the programs have sent it, and by how many ticks its times may be wrong.
+fn exit(record: &[u8], pairs: &Pairs) -> Option<(Exit, u64)> {
     let long = |at: i16| {
         let bytes = record.get(usize::try_from(at).ok()?..)?.first_chunk()?;
         Some(u64::from_le_bytes(*bytes))
@@ -149,20 +157,22 @@ fn exit(record: &[u8], ticks: Ticks) -> Option<(Exit, u64)> {
         _ => return None,
     };
     let (begin, length) = (long(at::TIME)?, long(at::LENGTH)?);
-    let time = ticks.of(begin);
+    let end = begin.saturating_add(length);
+    let (before, behind) = (pairs.around(begin), pairs.around(end));
+    let time = before.of(begin);
     let exit = Exit {
         vcpu: short(at::VCPU)?,
         thread: short(at::TASK)?,
         cpus: (short(at::CPUS[0])?, short(at::CPUS[1])?),
         time,
-        length: ticks.of(begin.saturating_add(length)).saturating_sub(time),
+        length: behind.of(end).saturating_sub(time),
         isa: short(at::ISA)?,
         reason: short(at::REASON)?,
         rip: long(at::RIP)?,
         info: [long(at::INFO[0])?, long(at::INFO[1])?],
         hypercall,
     };
-    Some((exit, begin))
+    Some((exit, before.error(begin).max(behind.error(end))))
 }
 
 #[cfg(test)]
@@ -191,7 +201,10 @@ mod tests {
     #[test]
     fn a_record_is_an_exit_in_ticks() {
         // Three ticks a nanosecond.
-        let ticks = Ticks::Paired(Pair { ns: 0, tsc: 50, error: 0 }, Pair { ns: 1_000, tsc: 3_050, error: 0 });
+        let mut pairs = Pairs::default();
+        pairs.push(Pair { ns: 0, tsc: 50, error: 0 });
+        pairs.push(Pair { ns: 1_000, tsc: 3_050, error: 0 });
+        let ticks = &pairs;
         let expected = Exit {
             vcpu: 1,
             thread: 77,

@@ -5,6 +5,7 @@
 
 use super::ring::UserTime;
 use rustix::time::ClockId;
+use std::collections::VecDeque;
 
 /// Tries for a pair.
 const TRIES: u32 = 5;
@@ -106,9 +107,59 @@ impl Ticks {
     }
 }
 
+/// Pairs all along a recording, for times of long ago: a virtual CPU may have slept for seconds.
+#[derive(Clone, Debug, Default)]
+pub struct Pairs(VecDeque<Pair>);
+
+/// Nanoseconds between two that are kept.
+const SPACE: u64 = 100_000_000;
+
+/// Most that are kept: seven minutes of them.
+const MOST: usize = 4096;
+
+impl Pairs {
+    /// One more; the last one stays only if it is far enough from that before.
+    pub fn push(&mut self, now: Pair) {
+        let mut last = self.0.iter().rev().map(|pair| pair.ns);
+        if let (Some(last), Some(before), Some(_)) = (last.next(), last.next(), last.next())
+            && last.saturating_sub(before) < SPACE
+        {
+            self.0.pop_back();
+        }
+        if self.0.len() >= MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(now);
+    }
+
+    /// By the two on either side of `time`; else by the two that are nearest.
+    pub fn around(&self, time: u64) -> Ticks {
+        let behind = self.0.partition_point(|pair| pair.ns <= time).min(self.0.len().saturating_sub(1)).max(1);
+        let pair = |at: usize| self.0.get(at).copied().unwrap_or(Pair { ns: 0, tsc: 0, error: u64::MAX });
+        Ticks::Paired(pair(behind - 1), pair(behind))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_of_long_ago_is_told_by_the_pairs_around_it() {
+        let mut pairs = Pairs::default();
+        // Two ticks a nanosecond in the first second, three behind it; a pair every two milliseconds.
+        let tsc = |ns: u64| if ns < 1_000_000_000 { 2 * ns } else { 3 * ns - 1_000_000_000 };
+        for ns in (0..2_000_000_000).step_by(2_000_000) {
+            pairs.push(Pair { ns, tsc: tsc(ns), error: 35 });
+        }
+        assert!((20..25).contains(&pairs.0.len()), "{}", pairs.0.len());
+        for ns in [3_000_000, 500_123_456, 1_700_000_001, 1_997_000_000] {
+            let ticks = pairs.around(ns);
+            assert!(ticks.of(ns).abs_diff(tsc(ns)) <= ticks.error(ns), "{ns}");
+            assert!(ticks.error(ns) < 100, "{ns}");
+        }
+        assert!(Pairs::default().around(5).error(5) > 1 << 40);
+    }
 
     #[test]
     fn described_times_are_the_inverse_of_what_the_kernel_does() {

@@ -48,7 +48,7 @@ pub enum KvmError {
         paranoid: String,
     },
     /// The kernel refuses otherwise.
-    #[error("perf_event_open for {event} on CPU {cpu}: {cause}{}", if .cause.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) { "; four files for each CPU are needed: raise `ulimit -n`" } else { "" })]
+    #[error("perf_event_open for {event} on CPU {cpu}: {cause}{}", if .cause.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) { "; up to four files for each CPU are needed: raise `ulimit -n`" } else { "" })]
     Open {
         /// The event.
         event: &'static str,

@@ -274,7 +274,9 @@ fn boot_in_tree(
     let channel = channel::wanted(args, shot.append)?;
     if channel.channel == bootlevel::Channel::Hypercall {
         bail!(
-            "{} has the tracer built in: its hypercalls are recorded by other tools. Boot it with              hypergraph=channel:hypercall under trace-cmd or perf (kvm:kvm_exit, kvm:kvm_entry, kvm:kvm_hypercall), and              give what they wrote to symbolize import; or leave --channel and channel: out. Nothing was booted",
+            "{} has the tracer built in: its hypercalls are recorded by other tools. Boot it with \
+             hypergraph=channel:hypercall under trace-cmd or perf (kvm:kvm_exit, kvm:kvm_entry, kvm:kvm_hypercall), and \
+             give what they wrote to symbolize import; or leave --channel and channel: out. Nothing was booted",
             shot.vmlinux.display()
         );
     }

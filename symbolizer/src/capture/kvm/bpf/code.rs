@@ -163,12 +163,13 @@ impl Program {
         self.out.push(Jump(self.words.len()));
     }
 
-    /// Returns 0, by which perf hears nothing of the event; its words.
+    /// Returns 1; its words. After 0 the kernel would keep the event from everybody else who records it by perf, of any
+    /// process (kernel/events/core.c, perf_trace_run_bpf_submit).
     pub fn end(mut self) -> Vec<u64> {
         for jump in std::mem::take(&mut self.out) {
             self.land(jump);
         }
-        self.set(R::R0, 0);
+        self.set(R::R0, 1);
         self.push(0x95, R::R0, 0, 0, 0);
         self.words
     }
@@ -206,7 +207,7 @@ mod tests {
                 [0x15, 0, 2, 0, 0, 0, 0, 0],
                 [0x07, 0x02, 0, 0, 0xf8, 0xff, 0xff, 0xff],
                 [0xdb, 0x21, 8, 0, 0, 0, 0, 0],
-                [0xb7, 0, 0, 0, 0, 0, 0, 0],
+                [0xb7, 0, 0, 0, 1, 0, 0, 0],
                 [0x95, 0, 0, 0, 0, 0, 0, 0],
             ]
         );

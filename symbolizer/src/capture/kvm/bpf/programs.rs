@@ -165,15 +165,17 @@ pub fn hypercall(layout: &Layout, maps: Maps) -> Option<Vec<u64>> {
 pub fn entry(layout: &Layout, maps: Maps) -> Option<Vec<u64>> {
     let vcpu = layout.entry_vcpu();
     let mut of = of_a_thread(maps);
+    let known = layout.exit().vcpu.is_some();
+    if !known {
+        of.take(vcpu, at::VCPU, Size::Word)?;
+    }
     of.program.load(Size::Double, R::R1, R::R7, at::TIME);
     // The first of all has no exit before it.
     of.program.out_if(R::R1, 0);
-    if layout.exit().vcpu.is_some() {
+    if known {
         of.program.load(Size::of(vcpu)?, R::R1, R::R6, i16::try_from(vcpu.offset()).ok()?);
         of.program.load(Size::Word, R::R2, R::R7, at::VCPU);
         of.program.out_if_other(R::R1, R::R2);
-    } else {
-        of.take(vcpu, at::VCPU, Size::Word)?;
     }
     of.program.call(Helper::KtimeGetNs);
     of.program.load(Size::Double, R::R1, R::R7, at::TIME);

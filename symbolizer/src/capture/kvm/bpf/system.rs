@@ -4,6 +4,7 @@
 
 use memmap2::{MmapOptions, MmapRaw};
 use perf_event_open_sys as sys;
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::ffi::CStr;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -66,7 +67,17 @@ fn halves(word: u64) -> [u32; 2] {
 pub fn map(kind: Kind, key: usize, value: usize, most: usize) -> Result<OwnedFd> {
     let flags = if matches!(kind, Kind::Array) { MMAPABLE } else { 0 };
     // map_type, key_size, value_size, max_entries, map_flags.
-    bpf(MAP_CREATE, &[kind as u32, key as u32, value as u32, most as u32, flags]).map(file)
+    let attributes = [kind as u32, key as u32, value as u32, most as u32, flags];
+    let made = bpf(MAP_CREATE, &attributes).or_else(|error| {
+        // Before Linux 5.11 maps count as locked memory, root's as well.
+        if error.raw_os_error() != Some(libc::EPERM) {
+            return Err(error);
+        }
+        let unlimited = Rlimit { current: None, maximum: None };
+        setrlimit(Resource::Memlock, unlimited).map_err(|_| error)?;
+        bpf(MAP_CREATE, &attributes)
+    });
+    made.map(file)
 }
 
 /// Puts `value` into a map of keys of 4 bytes and values as long as this one.
@@ -118,6 +129,8 @@ pub fn attach(id: u64, program: &OwnedFd) -> Result<OwnedFd> {
     let mut attributes =
         bindings::perf_event_attr { type_: bindings::PERF_TYPE_TRACEPOINT, size, config: id, ..Default::default() };
     attributes.__bindgen_anon_1.sample_period = 1;
+    // The program runs all the same; perf itself need not do anything for each event.
+    attributes.set_disabled(1);
     let flags = u64::from(bindings::PERF_FLAG_FD_CLOEXEC);
     // SAFETY: `attributes` is a live structure whose `size` says how long it is. Of any process, on CPU 0: a program
     // belongs to the tracepoint, and runs wherever it is passed.
@@ -155,6 +168,18 @@ pub struct Ring {
     ours: MmapRaw,
     theirs: MmapRaw,
     size: usize,
+    /// Where our position was in the last pass.
+    before: u64,
+}
+
+/// Bytes of the largest record, with its head: another that did not fit may have been as large.
+const LARGEST: u64 = 128;
+
+/// Whether the ring was so full when the record was written whose bytes end at `end`, with our position at `ours`, that
+/// others may not have fitted before or behind it.
+fn was_full(end: u64, ours: u64, size: u64) -> bool {
+    let held = end.wrapping_sub(ours);
+    held <= size && held + LARGEST > size
 }
 
 impl Ring {
@@ -166,11 +191,12 @@ impl Ring {
         let ours = MmapOptions::new().len(PAGE).map_raw(ring)?;
         // The kernel allows us to read these only.
         let theirs = MmapOptions::new().offset(PAGE as u64).len(PAGE + 2 * size).map_raw_read_only(ring)?;
-        Ok(Ring { ours, theirs, size })
+        Ok(Ring { ours, theirs, size, before: 0 })
     }
 
-    /// Gives the bytes of each record that is whole, and the ring its room back; how many bytes that was.
-    pub fn take(&mut self, mut give: impl FnMut(&[u8])) -> u64 {
+    /// Gives the bytes of each record that is whole, and whether others may be missing beside it, and the ring its room
+    /// back; how many bytes that was.
+    pub fn take(&mut self, mut give: impl FnMut(&[u8], bool)) -> u64 {
         // SAFETY: both mappings live as long as `self` and begin with that word, aligned to a page; the kernel accesses
         // both atomically, and nobody but us (`&mut self`) writes to the first. `theirs` is only loaded from.
         let (ours, theirs) =
@@ -193,13 +219,17 @@ impl Ring {
             if length > self.size - HEAD {
                 break;
             }
+            let next = at.wrapping_add((HEAD + length).next_multiple_of(8) as u64);
+            // Written since this pass began, or before that.
+            let full = [self.before, begin].into_iter().any(|ours| was_full(next, ours, self.size as u64));
             if head & DISCARDED == 0 {
                 // SAFETY: place < size and HEAD + length <= size: inside the 2 * size bytes. The kernel does not write to
                 // a record that is not busy before our position has passed it, below.
-                give(unsafe { std::slice::from_raw_parts(data.add(HEAD), length) });
+                give(unsafe { std::slice::from_raw_parts(data.add(HEAD), length) }, full);
             }
-            at = at.wrapping_add((HEAD + length).next_multiple_of(8) as u64);
+            at = next;
         }
+        self.before = begin;
         ours.store(at, Ordering::Release);
         at.wrapping_sub(begin)
     }
@@ -209,4 +239,16 @@ impl Ring {
 pub fn own_thread() -> u32 {
     // SAFETY: gettid has no arguments, no memory effects and cannot fail.
     unsafe { libc::gettid() }.unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::was_full;
+
+    #[test]
+    fn losses_are_where_the_ring_was_full() {
+        let (size, ours) = (4096, u64::MAX - 1000);
+        let full = |held: u64| was_full(ours.wrapping_add(held), ours, size);
+        assert_eq!([112, 3968, 3969, 4096, 4097, 8000].map(full), [false, false, true, true, false, false]);
+    }
 }
