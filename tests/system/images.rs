@@ -24,9 +24,9 @@ fn written(name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 /// A copy of the kernel without what `option` of objcopy takes away.
-fn stripped(name: &str, option: &str) -> PathBuf {
+fn stripped(name: &str, options: &[&str]) -> PathBuf {
     let path = scratch(name).join("image");
-    let status = Command::new("objcopy").arg(option).arg(&boots::subject(OLD).vmlinux).arg(&path).status();
+    let status = Command::new("objcopy").args(options).arg(&boots::subject(OLD).vmlinux).arg(&path).status();
     assert!(status.expect("objcopy runs").success());
     path
 }
@@ -86,12 +86,15 @@ fn a_truncated_kernel_is_an_error_not_a_crash() {
 
 #[test]
 fn a_kernel_without_symbols_says_what_it_lacks() {
-    refused_image(&stripped("image-stripped", "--strip-all"), &["symbol"]);
+    refused_image(&stripped("image-stripped", &["--strip-all"]), &["symbol"]);
 }
 
 #[test]
-fn a_kernel_without_debug_information_says_where_to_get_it() {
-    refused_image(&stripped("image-no-dwarf", "--strip-debug"), &["debug", "dbg|CONFIG_DEBUG_INFO"]);
+fn a_kernel_without_dwarf_and_btf_says_where_to_get_it() {
+    refused_image(
+        &stripped("image-no-dwarf", &["--strip-debug", "--rename-section=.BTF=.gone"]),
+        &["debug", "dbg|CONFIG_DEBUG_INFO"],
+    );
 }
 
 #[test]
