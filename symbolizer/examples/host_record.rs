@@ -58,8 +58,10 @@ fn main() -> anyhow::Result<()> {
             }
         };
         let mut give = |seen: Seen| {
-            backwards += u64::from(seen.time() < last);
-            last = seen.time();
+            // One whose thread has ended is sent then, and has no end.
+            let late = matches!(&seen, Seen::Whole(exit) if exit.length == 0);
+            backwards += u64::from(seen.time() < last && !late);
+            last = last.max(seen.time());
             match seen {
                 Seen::Raw(raw) => aggregator.push(raw, &mut write),
                 Seen::Whole(exit) => aggregator.whole(exit, &mut write),
