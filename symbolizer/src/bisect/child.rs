@@ -172,6 +172,13 @@ mod tests {
         let mut children: Vec<Child> = [&mine, &other]
             .map(|work| Command::new("sleep").arg("1000").env(MARK, work.path()).spawn().unwrap())
             .into();
+        // Whoever starts a program goes on a moment before the kernel shows that one's environment.
+        for child in &children {
+            let environment = || std::fs::read(format!("/proc/{}/environ", child.id())).unwrap();
+            while environment().is_empty() {
+                std::thread::yield_now();
+            }
+        }
         Hands::new(Arc::default(), mine.path()).end_leftovers();
         assert!(!children[0].wait().unwrap().success());
         assert!(children[1].try_wait().unwrap().is_none());
