@@ -39,13 +39,12 @@ fn last(document: &Value) -> &Value {
 }
 
 /// A write to a port asks QEMU to end the machine, which it does a little later: the guest may go on meanwhile, such as
-/// to `acpi_os_stall`. So the last function did not return, and the step `off` has that write.
+/// to `acpi_os_stall`, on a busy host many times. So the last function came while `by` was open, and the step `off` has that
+/// write.
 fn check_last(document: &Value, by: &str) {
     let last = last(document);
     let path = last["path"].as_array().expect("callers");
     assert!(path.iter().any(|name| name == by), "{last}");
-    let late = document["shutdown"]["last"].as_array().expect("last functions");
-    assert!(late.iter().any(|function| function["returned"] == false), "{late:#?}");
     let off = document["shutdown"]["steps"].as_array().and_then(|steps| steps.last()).expect("steps");
     let functions = off["functions"].as_array().expect("functions");
     assert!(functions.iter().any(|function| function["name"] == "acpi_os_write_port"), "{functions:#?}");
