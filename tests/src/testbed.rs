@@ -59,6 +59,21 @@ impl Output {
             format!("the script left no {name}, but: {}; its console:\n{}", names.join(", "), self.console)
         })
     }
+
+    /// Writes all of /out to a directory.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn save(&self, directory: &Path) -> Result<()> {
+        for (name, bytes) in &self.files {
+            let path = directory.join(name);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+            }
+            std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
 }
 
 impl Testbed {
@@ -257,15 +272,44 @@ pub fn command(
     steps.step("done");
     print!("{}", output.console);
     if let Some(out) = out {
-        for (name, bytes) in &output.files {
-            let path = out.join(name);
-            if let Some(directory) = path.parent() {
-                std::fs::create_dir_all(directory)?;
-            }
-            std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-        }
+        output.save(out)?;
     }
     Ok(true)
+}
+
+/// Our recorder as a program for L1 (`symbolizer/examples/host_record.rs`), of this profile of cargo's; EFT_HOST_RECORD
+/// names one that is built already.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn recorder(profile: &str) -> Result<PathBuf> {
+    if let Some(built) = std::env::var_os("EFT_HOST_RECORD") {
+        return Ok(built.into());
+    }
+    let built = workspace::cargo()
+        .args(["build", "--profile", profile, "--package", "symbolizer", "--features", "parquet"])
+        .args(["--example", "host_record"])
+        .status()
+        .context("cannot run cargo")?;
+    if !built.success() {
+        bail!("the recorder cannot be built; cargo's messages are above");
+    }
+    let directory = if profile == "dev" { "debug" } else { profile };
+    Ok(workspace::target().join(directory).join("examples/host_record"))
+}
+
+/// A kernel as a host without debug information has it, with symbols and BTF: small enough for L1.
+///
+/// # Errors
+/// When objcopy fails.
+pub fn slimmed(vmlinux: &Path, to: &Path) -> Result<()> {
+    let mut strip = Command::new("objcopy");
+    strip.args(["--remove-section=.debug_*", "--remove-section=.rela*"]).arg(vmlinux).arg(to);
+    let status = strip.status().context("cannot run objcopy")?;
+    if !status.success() {
+        bail!("objcopy {}: {status}; its message is above", vmlinux.display());
+    }
+    Ok(())
 }
 
 /// Compiles the program that makes hypercalls (`tests/guest/hypercalls.rs`) to `path`; it needs no libraries.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde_json::Value;
 use xtask::steps::Steps;
 use xtask::testbed::{self, Testbed};
-use xtask::workspace;
 
 use crate::boots::boot_lock;
 
@@ -99,17 +98,9 @@ impl Found {
     }
 }
 
-/// Our recorder as a program for L1; EFT_HOST_RECORD names one that is built already.
+/// Our recorder as a program for L1.
 pub fn recorder() -> PathBuf {
-    if let Some(built) = std::env::var_os("EFT_HOST_RECORD") {
-        return built.into();
-    }
-    let done = workspace::cargo()
-        .args(["build", "--package", "symbolizer", "--features", "parquet", "--example", "host_record"])
-        .status()
-        .expect("cargo runs");
-    assert!(done.success(), "the recorder is built");
-    workspace::target().join("debug/examples/host_record")
+    testbed::recorder("dev").unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 /// Runs `script` beside a recorder, the small machine and its hypercalls.

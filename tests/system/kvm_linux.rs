@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 use xtask::recording;
 use xtask::steps::Steps;
-use xtask::testbed::Testbed;
+use xtask::testbed::{self, Testbed};
 
 use crate::boots::{self, OLD, setup};
 
@@ -58,20 +58,14 @@ fn three_recorders_have_the_same_calls_of_a_boot() {
     let (subject, setup) = (boots::subject(OLD), setup());
     let directory = boots::scratch("kvm-linux");
     let slim = directory.join("vmlinux");
-    let mut strip = Command::new("objcopy");
-    strip.args(["--remove-section=.debug_*", "--remove-section=.rela*"]).arg(&subject.vmlinux).arg(&slim);
-    assert!(strip.status().expect("objcopy runs").success());
+    testbed::slimmed(&subject.vmlinux, &slim).expect("a smaller kernel");
     let bed = Testbed::new(&Steps::default()).and_then(Testbed::with_qemu).expect("a test bed");
     let files = [("vmlinux", &*slim), ("initrd", &*setup.initrd), ("symbolize", &*setup.symbolize)];
     let output = {
         let _one_at_a_time = boots::boot_lock();
         bed.run(SCRIPT, &files, Duration::from_secs(600)).unwrap_or_else(|error| panic!("{error:#}"))
     };
-    for (name, bytes) in &output.files {
-        let path = directory.join(name);
-        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
-        std::fs::write(path, bytes).expect("a file");
-    }
+    output.save(&directory).expect("its files");
     let trace = directory.join("trace");
     let whole = report(&trace);
     let own = calls(&whole);

@@ -69,11 +69,7 @@ fn what_lttng_records_of_kvm_is_what_trace_cmd_and_we_record() {
     );
     let output = kvm::run(&bed, &script, &calls);
     let work = tempfile::tempdir_in(workspace::target()).expect("a directory");
-    for (name, bytes) in &output.files {
-        let path = work.path().join(name);
-        std::fs::create_dir_all(path.parent().expect("a directory")).expect("it is made");
-        std::fs::write(path, bytes).expect("it is written");
-    }
+    output.save(work.path()).expect("its files");
     let (theirs, counted) = imported(&work.path().join("ctf"), Kind::Ctf);
     let (dat, counted_dat) = imported(&work.path().join("trace.dat"), Kind::TraceDat);
     let mut ours: BTreeMap<u64, Vec<Exit>> = BTreeMap::new();

@@ -7,7 +7,7 @@
 //! end are not in them. In the kernel: the same, while the recorder sleeps; and how many hypercalls are lost so.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -54,7 +54,8 @@ impl Run {
 pub fn run() -> Result<bool> {
     let steps = Steps::default();
     tools::ensure(tools::TEST)?;
-    let recorder = recorder(&steps)?;
+    steps.step("building the recorder");
+    let recorder = testbed::recorder("release")?;
     let directory = workspace::target().join("bench");
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let (guest, calls) = (directory.join("hypercalls"), directory.join("recorder-calls"));
@@ -111,22 +112,6 @@ pub fn run() -> Result<bool> {
         eprintln!("missed: BPF costs more or loses more than perf's rings, and is taken before them");
     }
     Ok(better)
-}
-
-/// Our recorder as a program for L1; EFT_HOST_RECORD names one that is built already.
-fn recorder(steps: &Steps) -> Result<PathBuf> {
-    if let Some(built) = std::env::var_os("EFT_HOST_RECORD") {
-        return Ok(built.into());
-    }
-    steps.step("building the recorder");
-    let built = workspace::cargo()
-        .args(["build", "--release", "--package", "symbolizer", "--example", "host_record"])
-        .status()
-        .context("cannot run cargo")?;
-    if !built.success() {
-        bail!("the recorder cannot be built; cargo's messages are above");
-    }
-    Ok(workspace::target().join("release/examples/host_record"))
 }
 
 /// What stands behind a line of the console, up to the next run.

@@ -10,16 +10,15 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use super::super::Bench;
 use super::{APART, Same};
 use crate::recording::{self, number};
-use crate::testbed::Testbed;
+use crate::testbed::{self, Testbed};
 
 /// What is booted: the name, the channel, and the words of a hypercall.
 const BOOTS: [(&str, &str, u32); 4] =
@@ -54,16 +53,12 @@ pub(super) fn measure(bench: &Bench) -> Result<(Vec<Value>, String)> {
     recording::clear(&directory)?;
     std::fs::create_dir_all(&directory)?;
     let slim = directory.join("vmlinux");
-    slimmed(&bench.vmlinux, &slim)?;
+    testbed::slimmed(&bench.vmlinux, &slim)?;
     let bed = Testbed::new(&bench.steps)?.with_qemu()?.with_icount();
     bench.steps.step("hypercalls: four boots in the test bed");
     let files = [("vmlinux", &*slim), ("initrd", &*bench.initrd), ("symbolize", &*bench.symbolize)];
     let output = bed.run(&script(), &files, LIMIT)?;
-    for (name, bytes) in &output.files {
-        let path = directory.join(name);
-        std::fs::create_dir_all(path.parent().context("no directory")?)?;
-        std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    output.save(&directory)?;
     let mut table = format!(
         "{:<12}{:>12}{:>14}{:>12}{:>12}{:>12}{:>8}{:>12}{:>10}\n",
         "under KVM", "events", "bytes through", "exits/1000", "between", "host's", "lost", "calls", "differ"
@@ -127,17 +122,6 @@ fn row(bench: &Bench, name: &str, trace: &Path) -> Result<(Value, Value)> {
         "instructions_between_hypercalls": sending, "host_instructions_per_event": per_event(host as f64),
     });
     Ok((row, between))
-}
-
-/// A kernel as a host without debug information has it: with symbols and BTF.
-fn slimmed(vmlinux: &Path, to: &Path) -> Result<()> {
-    let mut strip = Command::new("objcopy");
-    strip.args(["--remove-section=.debug_*", "--remove-section=.rela*"]).arg(vmlinux).arg(to);
-    let status = strip.status().context("cannot run objcopy")?;
-    if !status.success() {
-        bail!("objcopy {}: {status}; its message is above", vmlinux.display());
-    }
-    Ok(())
 }
 
 #[cfg(test)]
