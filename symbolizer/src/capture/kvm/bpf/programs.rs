@@ -71,19 +71,39 @@ fn of_a_thread(maps: Maps) -> Builder {
     of.program.copy(R::R6, R::R1);
     of.program.call(Helper::PidTgid);
     of.program.store(Size::Word, R::R10, KEY, R::R0);
-    of.find();
+    of.key();
+    of.program.call(Helper::MapLookup);
     of.program.out_if(R::R0, 0);
     of.program.copy(R::R7, R::R0);
     of
 }
 
 impl Builder {
-    fn find(&mut self) {
+    /// r1 and r2 of a helper: the map of threads, and the key on the stack.
+    fn key(&mut self) {
         let Builder { program, maps } = self;
         program.map(R::R1, maps.threads);
         program.copy(R::R2, R::R10);
         program.add(R::R2, i32::from(KEY));
-        program.call(Helper::MapLookup);
+    }
+
+    /// Counts one that is lost, unless r0 is 0.
+    fn lose_unless_done(&mut self) {
+        let Builder { program, maps } = self;
+        let done = program.if_is(R::R0, 0);
+        program.value_of(R::R1, maps.lost);
+        program.set(R::R2, 1);
+        program.add_shared(R::R1, 0, R::R2);
+        program.land(done);
+    }
+
+    /// Sends a record that has no end, if there is one.
+    fn send_open(&mut self) {
+        self.program.load(Size::Double, R::R1, R::R7, at::TIME);
+        let sent = self.program.if_is(R::R1, 0);
+        self.program.store_value(Size::Double, R::R7, at::LENGTH, 0);
+        self.send();
+        self.program.land(sent);
     }
 
     /// The field of what the tracepoint says goes to a place in the record. None: no number.
@@ -111,11 +131,7 @@ impl Builder {
         program.set(R::R4, NO_WAKEUP);
         program.call(Helper::RingbufOutput);
         program.store_value(Size::Double, R::R7, at::TIME, 0);
-        let sent = program.if_is(R::R0, 0);
-        program.value_of(R::R1, maps.lost);
-        program.set(R::R2, 1);
-        program.add_shared(R::R1, 0, R::R2);
-        program.land(sent);
+        self.lose_unless_done();
     }
 }
 
@@ -124,11 +140,7 @@ pub fn exit(layout: &Layout, maps: Maps) -> Option<Vec<u64>> {
     let fields = layout.exit();
     let mut of = of_a_thread(maps);
     // The entry before belonged to another virtual CPU of this thread.
-    of.program.load(Size::Double, R::R1, R::R7, at::TIME);
-    let sent = of.program.if_is(R::R1, 0);
-    of.program.store_value(Size::Double, R::R7, at::LENGTH, 0);
-    of.send();
-    of.program.land(sent);
+    of.send_open();
     of.program.call(Helper::KtimeGetNs);
     of.program.store(Size::Double, R::R7, at::TIME, R::R0);
     of.program.store_value(Size::Word, R::R7, at::CALLED, 0);
@@ -195,33 +207,21 @@ pub fn fork(child: Field, maps: Maps) -> Option<Vec<u64>> {
     for place in (0..THREAD as i16).step_by(8) {
         of.program.store_value(Size::Double, R::R10, value + place, 0);
     }
-    of.program.map(R::R1, maps.threads);
-    of.program.copy(R::R2, R::R10);
-    of.program.add(R::R2, i32::from(KEY));
+    of.key();
     of.program.copy(R::R3, R::R10);
     of.program.add(R::R3, i32::from(value));
     of.program.set(R::R4, 0);
     of.program.call(Helper::MapUpdate);
     // No room for it: then it is not seen, which must be known.
-    let there = of.program.if_is(R::R0, 0);
-    of.program.value_of(R::R1, maps.lost);
-    of.program.set(R::R2, 1);
-    of.program.add_shared(R::R1, 0, R::R2);
-    of.program.land(there);
+    of.lose_unless_done();
     Some(of.program.end())
 }
 
 /// sched_process_exit: a thread ends. What it has not sent yet is sent without its end.
 pub fn gone(maps: Maps) -> Vec<u64> {
     let mut of = of_a_thread(maps);
-    of.program.load(Size::Double, R::R1, R::R7, at::TIME);
-    let sent = of.program.if_is(R::R1, 0);
-    of.program.store_value(Size::Double, R::R7, at::LENGTH, 0);
-    of.send();
-    of.program.land(sent);
-    of.program.map(R::R1, maps.threads);
-    of.program.copy(R::R2, R::R10);
-    of.program.add(R::R2, i32::from(KEY));
+    of.send_open();
+    of.key();
     of.program.call(Helper::MapDelete);
     of.program.end()
 }
