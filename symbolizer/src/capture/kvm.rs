@@ -26,7 +26,7 @@ pub use recording::{Done, Recording};
 
 use crate::host::clock::Clock;
 use bpf::Bpf;
-use clock::{Pair, Ticks};
+use clock::{Pairs, Source};
 use perf_event_open_sys::bindings as perf;
 use record::Layout;
 use ring::Ring;
@@ -67,7 +67,7 @@ pub struct Recorder {
     /// Why not, if it was tried.
     without_bpf: Option<KvmError>,
     cpus: Vec<Cpu>,
-    ticks: Ticks,
+    ticks: Source,
     /// The last time that was given.
     last: u64,
     /// By how many ticks those so far may be wrong at most.
@@ -155,12 +155,8 @@ impl Recorder {
             cpus.extend(made.map(|(ring, events)| Cpu { ring, _events: events, last: 0 }));
         }
         let ticks = match described {
-            Some(user) => Ticks::Described(user),
-            None => {
-                let first = Pair::of(ClockId::MonotonicRaw);
-                std::thread::sleep(std::time::Duration::from_millis(2));
-                Ticks::Paired(first, Pair::of(ClockId::MonotonicRaw))
-            }
+            Some(user) => Source::Described(user),
+            None => Source::Paired(Pairs::begin(ClockId::MonotonicRaw)),
         };
         let (waiting, bytes, counts) = (Waiting::default(), Vec::new(), Counts::default());
         Ok(Recorder { layout, bpf, without_bpf, cpus, ticks, last: 0, error: 0, waiting, bytes, counts })
@@ -183,7 +179,7 @@ impl Recorder {
 
     /// Whether the kernel says how its clock hangs on the time stamp counter; else both are read together.
     pub fn clock_is_described(&self) -> bool {
-        matches!(self.ticks, Ticks::Described(_))
+        matches!(self.ticks, Source::Described(_))
     }
 
     /// What the times are that were given so far.
@@ -193,14 +189,15 @@ impl Recorder {
 
     /// Reads all rings, and gives what was read the last time.
     pub fn pass(&mut self, give: &mut impl FnMut(Seen)) {
-        self.ticks.renew(ClockId::MonotonicRaw);
-        let ticks = self.ticks;
+        self.ticks.renew();
+        let ticks = &self.ticks;
         for cpu in &mut self.cpus {
             self.bytes.clear();
             cpu.ring.take(&mut self.bytes);
             self.counts.bytes += self.bytes.len() as u64;
             let (waiting, counts, error) = (&mut self.waiting, &mut self.counts, &mut self.error);
             let strange = self.layout.read_all(&self.bytes, |seen| {
+                let ticks = ticks.around(seen.time());
                 *error = (*error).max(ticks.error(seen.time()));
                 let seen = seen.at(ticks.of(seen.time()));
                 if let Seen::Lost { .. } = seen {

@@ -16,7 +16,7 @@ mod code;
 mod programs;
 mod system;
 
-use super::clock::{Pair, Pairs};
+use super::clock::Pairs;
 use super::error::KvmError;
 use super::format::Format;
 use super::record::{Layout, Seen};
@@ -93,10 +93,7 @@ impl Bpf {
         if let Some(threads) = files.first() {
             system::put(threads, system::own_thread(), &[0; THREAD / 8]).map_err(refused("our thread"))?;
         }
-        let mut pairs = Pairs::default();
-        pairs.push(Pair::of(ClockId::Monotonic));
-        std::thread::sleep(std::time::Duration::from_millis(2));
-        pairs.push(Pair::of(ClockId::Monotonic));
+        let pairs = Pairs::begin(ClockId::Monotonic);
         Ok(Bpf { ring, lost: counter, told: 0, pairs, last: 0, error: 0, _files: files })
     }
 
@@ -108,7 +105,7 @@ impl Bpf {
     /// What has come since the last time, in the order of the ends; the bytes of it in the ring, and records that made
     /// no sense.
     pub fn pass(&mut self, mut give: impl FnMut(Seen)) -> (u64, u64) {
-        self.pairs.push(Pair::of(ClockId::Monotonic));
+        self.pairs.renew();
         let (pairs, last, error, mut strange) = (&self.pairs, &mut self.last, &mut self.error, 0);
         let bytes = self.ring.take(|record, full| match exit(record, pairs) {
             Some((exit, worst)) => {
@@ -177,6 +174,7 @@ fn exit(record: &[u8], pairs: &Pairs) -> Option<(Exit, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::clock::Pair;
     use super::*;
 
     fn record(length: usize) -> Vec<u8> {
@@ -201,7 +199,7 @@ mod tests {
     #[test]
     fn a_record_is_an_exit_in_ticks() {
         // Three ticks a nanosecond.
-        let mut pairs = Pairs::default();
+        let mut pairs = Pairs::of(ClockId::Monotonic);
         pairs.push(Pair { ns: 0, tsc: 50, error: 0 });
         pairs.push(Pair { ns: 1_000, tsc: 3_050, error: 0 });
         let ticks = &pairs;

@@ -94,22 +94,15 @@ impl Ticks {
             }
         }
     }
-
-    /// Goes on from the last pair to one of now, if the clock is one of pairs.
-    pub fn renew(&mut self, clock: ClockId) {
-        if let Ticks::Paired(first, last) = self {
-            let now = Pair::of(clock);
-            // Too near to each other they say little.
-            if now.ns.saturating_sub(last.ns) > 1_000_000 {
-                (*first, *last) = (*last, now);
-            }
-        }
-    }
 }
 
-/// Pairs all along a recording, for times of long ago: a virtual CPU may have slept for seconds.
-#[derive(Clone, Debug, Default)]
-pub struct Pairs(VecDeque<Pair>);
+/// Pairs of a clock of the kernel's all along a recording, for times of long ago, too: a virtual CPU may have slept for
+/// seconds.
+#[derive(Clone, Debug)]
+pub struct Pairs {
+    clock: ClockId,
+    kept: VecDeque<Pair>,
+}
 
 /// Nanoseconds between two that are kept.
 const SPACE: u64 = 100_000_000;
@@ -118,25 +111,70 @@ const SPACE: u64 = 100_000_000;
 const MOST: usize = 4096;
 
 impl Pairs {
+    /// Of a clock, with none yet.
+    pub fn of(clock: ClockId) -> Pairs {
+        Pairs { clock, kept: VecDeque::new() }
+    }
+
+    /// Of a clock, with two a little apart.
+    pub fn begin(clock: ClockId) -> Pairs {
+        let mut pairs = Pairs::of(clock);
+        pairs.renew();
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        pairs.renew();
+        pairs
+    }
+
+    /// One of now.
+    pub fn renew(&mut self) {
+        self.push(Pair::of(self.clock));
+    }
+
     /// One more; the last one stays only if it is far enough from that before.
     pub fn push(&mut self, now: Pair) {
-        let mut last = self.0.iter().rev().map(|pair| pair.ns);
+        let mut last = self.kept.iter().rev().map(|pair| pair.ns);
         if let (Some(last), Some(before), Some(_)) = (last.next(), last.next(), last.next())
             && last.saturating_sub(before) < SPACE
         {
-            self.0.pop_back();
+            self.kept.pop_back();
         }
-        if self.0.len() >= MOST {
-            self.0.pop_front();
+        if self.kept.len() >= MOST {
+            self.kept.pop_front();
         }
-        self.0.push_back(now);
+        self.kept.push_back(now);
     }
 
     /// By the two on either side of `time`; else by the two that are nearest.
     pub fn around(&self, time: u64) -> Ticks {
-        let behind = self.0.partition_point(|pair| pair.ns <= time).min(self.0.len().saturating_sub(1)).max(1);
-        let pair = |at: usize| self.0.get(at).copied().unwrap_or(Pair { ns: 0, tsc: 0, error: u64::MAX });
+        let behind = self.kept.partition_point(|pair| pair.ns <= time).min(self.kept.len().saturating_sub(1)).max(1);
+        let pair = |at: usize| self.kept.get(at).copied().unwrap_or(Pair { ns: 0, tsc: 0, error: u64::MAX });
         Ticks::Paired(pair(behind - 1), pair(behind))
+    }
+}
+
+/// Where the ticks of perf's times come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The kernel says how its clock hangs on the time stamp counter.
+    Described(UserTime),
+    /// It does not, and both are read together.
+    Paired(Pairs),
+}
+
+impl Source {
+    /// Brings it up to now.
+    pub fn renew(&mut self) {
+        if let Source::Paired(pairs) = self {
+            pairs.renew();
+        }
+    }
+
+    /// How `time` becomes ticks.
+    pub fn around(&self, time: u64) -> Ticks {
+        match self {
+            Source::Described(user) => Ticks::Described(*user),
+            Source::Paired(pairs) => pairs.around(time),
+        }
     }
 }
 
@@ -146,19 +184,19 @@ mod tests {
 
     #[test]
     fn a_time_of_long_ago_is_told_by_the_pairs_around_it() {
-        let mut pairs = Pairs::default();
+        let mut pairs = Pairs::of(ClockId::Monotonic);
         // Two ticks a nanosecond in the first second, three behind it; a pair every two milliseconds.
         let tsc = |ns: u64| if ns < 1_000_000_000 { 2 * ns } else { 3 * ns - 1_000_000_000 };
         for ns in (0..2_000_000_000).step_by(2_000_000) {
             pairs.push(Pair { ns, tsc: tsc(ns), error: 35 });
         }
-        assert!((20..25).contains(&pairs.0.len()), "{}", pairs.0.len());
+        assert!((20..25).contains(&pairs.kept.len()), "{}", pairs.kept.len());
         for ns in [3_000_000, 500_123_456, 1_700_000_001, 1_997_000_000] {
             let ticks = pairs.around(ns);
             assert!(ticks.of(ns).abs_diff(tsc(ns)) <= ticks.error(ns), "{ns}");
             assert!(ticks.error(ns) < 100, "{ns}");
         }
-        assert!(Pairs::default().around(5).error(5) > 1 << 40);
+        assert!(Pairs::of(ClockId::Monotonic).around(5).error(5) > 1 << 40);
     }
 
     #[test]
@@ -209,11 +247,7 @@ mod tests {
 
     #[test]
     fn both_clocks_go_on() {
-        let first = Pair::of(ClockId::MonotonicRaw);
-        std::thread::sleep(std::time::Duration::from_millis(2));
-        let mut ticks = Ticks::Paired(first, first);
-        ticks.renew(ClockId::MonotonicRaw);
-        let Ticks::Paired(first, last) = ticks else { panic!("of pairs") };
+        let Ticks::Paired(first, last) = Pairs::begin(ClockId::MonotonicRaw).around(0) else { panic!("of pairs") };
         assert!(last.ns > first.ns && last.tsc > first.tsc);
     }
 }

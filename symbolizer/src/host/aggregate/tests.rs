@@ -37,6 +37,22 @@ fn exits(events: &[HostEvent]) -> Vec<Exit> {
     events.iter().filter_map(|event| if let HostEvent::Exit(exit) = event { Some(*exit) } else { None }).collect()
 }
 
+/// A hypercall's record: of vCPU 3 in thread 9, from 10 to 15, with the entry on that CPU.
+fn made(entered: u32) -> Exit {
+    Exit {
+        vcpu: 3,
+        thread: 9,
+        cpus: (0, entered),
+        time: 10,
+        length: 5,
+        isa: SVM,
+        reason: HYPERCALL,
+        rip: 0x1000,
+        info: [0; 2],
+        hypercall: Some(call(1000)),
+    }
+}
+
 #[test]
 fn three_events_are_one_record() {
     let (found, counts) = all(&[
@@ -45,19 +61,7 @@ fn three_events_are_one_record() {
         raw(12, 0, 9, RawKind::Hypercall(call(1000))),
         raw(15, 0, 9, entry(3)),
     ]);
-    let expected = Exit {
-        vcpu: 3,
-        thread: 9,
-        cpus: (0, 0),
-        time: 10,
-        length: 5,
-        isa: SVM,
-        reason: HYPERCALL,
-        rip: 0x1000,
-        info: [0; 2],
-        hypercall: Some(call(1000)),
-    };
-    assert_eq!(found, [HostEvent::Exit(expected)]);
+    assert_eq!(found, [HostEvent::Exit(made(0))]);
     assert_eq!(counts, Counts { raw: 4, out: 1, unpaired: 1 }, "the first entry has no exit");
 }
 
@@ -172,18 +176,7 @@ fn preemption_and_sleep_of_virtual_cpus_alone_are_gaps() {
 
 #[test]
 fn what_was_put_together_already_passes_as_it_is_and_tells_whose_thread_it_is() {
-    let made = Exit {
-        vcpu: 3,
-        thread: 9,
-        cpus: (0, 1),
-        time: 10,
-        length: 5,
-        isa: SVM,
-        reason: HYPERCALL,
-        rip: 0x1000,
-        info: [0; 2],
-        hypercall: Some(call(1000)),
-    };
+    let made = made(1);
     let last = Exit { time: 50, length: 0, hypercall: None, ..made };
     let (mut aggregator, mut found) = (Aggregator::new(), Vec::new());
     let switch = |prev, runnable, next| RawKind::Switch { prev, runnable, next };
