@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use early_ftrace_format::stream::TAIL_WORDS;
 use serde_json::Value;
 use xtask::recording::{self, number};
 use xtask::steps::Steps;
@@ -25,9 +26,8 @@ const TOO_MUCH: &str = "no_timer_check tcpmhash_entries=134217728";
 /// The initcall.
 const INITCALL: &str = "inet_init";
 
-/// Words that may be missing of a stream, at its very end: `TAIL` of the guest's `channel/frames.rs`, and what is
-/// pending.
-const TAIL: u64 = 17;
+/// Words that may be missing of a stream, at its very end: those of its last chunk, and what is pending.
+const TAIL: u64 = TAIL_WORDS as u64 + 1;
 
 /// A whole Linux in the test bed takes half a minute on an idle machine.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -152,11 +152,7 @@ fn a_panic_in_an_initcall_comes_by_hypercalls() {
     };
     check_console(OLD, &output.console);
     let trace = directory.join("trace");
-    for (name, bytes) in &output.files {
-        let path = directory.join(name);
-        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
-        std::fs::write(path, bytes).expect("a file");
-    }
+    output.save(&directory).expect("its files");
     let meta = recording::meta(&trace).expect("meta.json");
     assert_eq!(number(&meta, "/totals/lost").expect("a total"), 0, "{meta:#}");
     report(&trace, &subject.vmlinux);

@@ -4,6 +4,7 @@
 
 use std::process::Command;
 
+use early_ftrace_format::stream::TAIL_WORDS;
 use serde_json::Value;
 use xtask::initrd;
 use xtask::machine::Machine;
@@ -13,7 +14,7 @@ use xtask::witness::mismatches;
 use crate::boots::{self, OLD, Recorded, setup};
 
 /// What may be missing at the very end of each CPU: words of the last chunk, and the entry that was pending.
-const TAIL: u64 = 17;
+const TAIL: u64 = TAIL_WORDS as u64 + 1;
 
 /// Few functions, all over the boot: each byte is an exit of its own.
 const FEW: &str = "hypergraph=channel:port,func:*_init,vfs_*,kmem_cache_create*,device_*,kernel_power_off";

@@ -30,6 +30,12 @@ pub const MOST_WORDS: usize = 4;
 /// Upper 16 bits of a [`Head`].
 pub const MAGIC: u16 = 0xef7c;
 
+/// Words of a chunk that is sent: with its head and header 64 hypercalls of four words.
+pub const SENT_WORDS: usize = 247;
+
+/// Words of one at the end: at most so many do not come. A task's name takes five in a row.
+pub const TAIL_WORDS: usize = 16;
+
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

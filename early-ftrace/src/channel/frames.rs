@@ -3,17 +3,17 @@
 //! closed ([`crate::ring::exclusively`]). Out: words, to [`super::hypercall`] or [`super::port`]; chunks that are zero
 //! and counted as consumed again. Never here: events; memory of other CPUs.
 //!
-//! A chunk is sent at one go, and whoever happens to write its last word is charged for that: chunks are [`SHORT`] words
-//! long, at the end of their slots in the ring.
+//! A chunk is sent at one go, and whoever happens to write its last word is charged for that: chunks are [`SENT_WORDS`]
+//! words long, at the end of their slots in the ring.
 //!
 //! A chunk is sent once all its words are written: who was interrupted between reserving a slot and storing into it
 //! would else store into a chunk that is in use again. It is kept meanwhile, as long as the ring has room; then, and at
 //! the end, it is sent as it is. While one is kept, the next ones fill their slots: the ring has room for as many words
 //! as with other channels.
 //!
-//! Where the end may be near ([`last`]: an oops) the open chunk is sent as well. From where it is sure ([`short`]: a panic, a
-//! stopped CPU, the power-off) chunks are [`TAIL`] words long, so that at most so many are missing, and the entry that was
-//! not written yet.
+//! Where the end may be near ([`last`]: an oops) the open chunk is sent as well. From where it is sure ([`short`]: a
+//! panic, a stopped CPU, the power-off) chunks are [`TAIL_WORDS`] words long, so that at most so many are missing, and the
+//! entry that was not written yet.
 
 use super::{hypercall, is, is_stream, port};
 use crate::boot::note_frequency;
@@ -24,13 +24,7 @@ use crate::task::{current, flush};
 use bootlevel::Channel;
 use core::sync::atomic::{AtomicU64, Ordering};
 use early_ftrace_format::shared::{CHUNK_SIZE, ChunkHeader, CpuControl, Header};
-use early_ftrace_format::stream::{FrameKind, Head};
-
-/// Words of a chunk that will be sent: with its head and header 64 hypercalls of four words.
-pub const SHORT: u64 = 247;
-
-/// Words of a chunk at the end. A task's name takes five in a row.
-pub const TAIL: u64 = 16;
+use early_ftrace_format::stream::{FrameKind, Head, SENT_WORDS, TAIL_WORDS};
 
 /// Words of a [`ChunkHeader`].
 const HEADER_WORDS: usize = size_of::<ChunkHeader>() / 8;
@@ -121,9 +115,9 @@ pub fn opened(chunk: u64) -> u64 {
         }
         let control = control_of(cpu());
         let words = if (&raw const (*header()).tail).read_volatile() != 0 {
-            TAIL
+            TAIL_WORDS as u64
         } else if (&raw const (*control).consumed).read_volatile() == (&raw const (*control).produced).read_volatile() {
-            SHORT
+            SENT_WORDS as u64
         } else {
             // One is kept: the next ones need room.
             return begin;

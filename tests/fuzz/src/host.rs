@@ -8,7 +8,7 @@ use symbolizer::host::file::{self, HostFile, MOST_EVENTS, Writer};
 use symbolizer::host::placed::Places;
 use symbolizer::trace_dir::HOST_FILE;
 
-use super::scratch;
+use super::{repaired, scratch};
 
 /// Bytes of a block's header; its checksums, and how long its payload is.
 const HEADER: usize = 88;
@@ -18,11 +18,7 @@ const HEADER_CRC: usize = 84;
 
 /// Reads it.
 pub fn run(data: &[u8]) {
-    read(data);
-    let mut repaired = data.to_vec();
-    if repair(&mut repaired) {
-        read(&repaired);
-    }
+    repaired::twice(data, repair, read);
 }
 
 /// Makes the checksums right, block by block; whether that changed anything.

@@ -21,7 +21,8 @@
 //! 16. [`import`]: files of trace-cmd, perf and LTTng;
 //! 17. [`host`]: the file of what the host has seen.
 //!
-//! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are.
+//! [`shown`] is what all of them demand of text that goes to a terminal, [`scratch`] where their files are, [`repaired`] how
+//! they get behind checksums.
 //!
 //! Each has a fuzz target and a directory of inputs under `corpus/`. The targets need a nightly
 //! compiler; new inputs go to the first directory, the stored ones are only read:
@@ -50,6 +51,7 @@ pub mod names;
 pub mod options;
 pub mod qemu_args;
 pub mod region;
+pub mod repaired;
 pub mod resolve;
 pub mod scratch;
 pub mod shown;

@@ -22,15 +22,11 @@ use symbolizer::trace_dir::block::{self, BlockEncoder, BlockHeader, HEADER_SIZE,
 use symbolizer::trace_dir::{Block, TraceDir};
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::{meta, scratch, shown};
+use super::{meta, repaired, scratch, shown};
 
 /// Reads and reports the file.
 pub fn run(data: &[u8]) {
-    read(data);
-    let mut repaired = data.to_vec();
-    if repair(&mut repaired) {
-        read(&repaired);
-    }
+    repaired::twice(data, repair, read);
 }
 
 /// Makes the checksums right, block by block; whether that changed anything.
